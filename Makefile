@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+#
+# make            build .output/bpfnet
+# make demo       install what is needed, build, and watch traffic that it makes itself
+# make check      install what is needed, build, and run all tests
+# make install    PREFIX=/usr/local DESTDIR=
+# make lint       formatting, static analysis
+# make deps       install what building and testing needs (Debian's packages)
+#
+# V=1 shows commands; STATIC=1 links everything in, for nodes with another libc.
+
+OUT     := .output
+PREFIX  ?= /usr/local
+CC      ?= gcc
+CLANG   ?= clang
+STRIP   ?= llvm-strip
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpftool)
+
+BUILD_DEPS := clang llvm bpftool gcc make pkg-config libbpf-dev libelf-dev zlib1g-dev \
+              liblua5.4-dev lua-cjson-dev
+TEST_DEPS  := lua-busted iproute2 iptables kmod util-linux procps busybox-static cpio xz-utils \
+              zstd lz4 qemu-system-x86 libcap2-bin nginx-light curl
+LINT_DEPS  := clang-format cppcheck lua-check
+
+V ?= 0
+ifeq ($(V),0)
+  Q = @
+  say = @printf '  %-8s %s\n' $(1) $(2)
+endif
+
+BPF_ARCH := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
+
+CFLAGS  ?= -O2 -g
+WARN    := -Wall -Wextra -Wshadow -Werror
+INCLUDE := -Iengine -I$(OUT) $(shell pkg-config --cflags lua5.4 2>/dev/null)
+LUA_A   := $(shell pkg-config --variable=libdir lua5.4 2>/dev/null)/liblua5.4.a
+LIBS     = -Wl,-Bstatic -lbpf -lelf -lz -l:liblua5.4.a -l:liblua5.4-cjson.a
+ifdef STATIC
+  LINK = -static $(LIBS) -lm -lpthread
+else
+  # Exported, so that C modules that a script requires find Lua in the binary.
+  LINK = -rdynamic $(LIBS) -Wl,-Bdynamic -lm -ldl -lpthread
+endif
+
+BPF_SRC  := $(wildcard bpf/*.bpf.c)
+BPF_HDR  := $(wildcard bpf/*.h)
+SKELS    := $(BPF_SRC:bpf/%.bpf.c=$(OUT)/%.skel.h)
+C_SRC    := $(wildcard engine/*.c)
+C_OBJ    := $(C_SRC:engine/%.c=$(OUT)/engine/%.o)
+LIB_OBJ  := $(filter-out $(OUT)/engine/main.o,$(C_OBJ)) $(OUT)/skels.o $(OUT)/embedded.o
+LUA_SRC  := $(sort $(wildcard lua/bpfnet/*.lua))
+SCRIPTS  := $(sort $(wildcard scripts/*.lua))
+
+.PHONY: all deps demo check test install lint clean
+.DELETE_ON_ERROR:
+
+all: $(OUT)/bpfnet
+
+$(OUT)/bpfnet: $(OUT)/engine/main.o $(LIB_OBJ)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LINK)
+
+$(OUT)/engine/%.o: engine/%.c Makefile
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE $(CFLAGS) $(WARN) $(INCLUDE) -MMD -MP -c -o $@ $<
+
+# A padding hole in an event would carry kernel stack to user space, hence -Wpadded as an error.
+$(OUT)/%.bpf.o: bpf/%.bpf.c $(BPF_HDR) Makefile
+	$(call say,BPF,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) -g -O2 -mcpu=v2 -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -fms-extensions \
+		-Wall -Wextra -Wpadded -Werror -Wno-unused-parameter -Wno-microsoft-anon-tag \
+		-Wno-missing-field-initializers -MMD -MP -MF $(OUT)/$*.bpf.d -c -o $@ $<
+	$(Q)$(STRIP) -g $@
+
+$(OUT)/%.skel.h: $(OUT)/%.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf >$@
+
+# One table of all skeletons' bytes; probe.c opens any of them.
+$(OUT)/skels.c: $(SKELS) Makefile
+	$(call say,GEN,$@)
+	$(Q){ echo '#include "skels.h"'; \
+	  for n in $(sort $(BPF_SRC:bpf/%.bpf.c=%)); do \
+	    echo "#include \"$$n.skel.h\""; \
+	    echo "static const void *$${n}_bytes(size_t *n) { return $${n}_bpf__elf_bytes(n); }"; \
+	  done; \
+	  echo 'const struct skel skels[] = {'; \
+	  for n in $(sort $(BPF_SRC:bpf/%.bpf.c=%)); do echo "	{ \"$$n\", $${n}_bytes },"; done; \
+	  echo '	{ 0, 0 }'; echo '};'; } >$@
+
+$(OUT)/skels.o: $(OUT)/skels.c
+	$(call say,CC,$<)
+	$(Q)$(CC) -std=gnu11 $(CFLAGS) $(INCLUDE) -w -c -o $@ $<
+
+# Lua files go in as they are, by the assembler: names, then where each starts and ends.
+$(OUT)/embedded.c: $(LUA_SRC) $(SCRIPTS) engine/embed.sh Makefile
+	$(call say,GEN,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)sh engine/embed.sh $(LUA_SRC) -- $(SCRIPTS) >$@
+
+$(OUT)/embedded.o: $(OUT)/embedded.c $(LUA_SRC) $(SCRIPTS)
+	$(call say,CC,$<)
+	$(Q)$(CC) -std=gnu11 $(CFLAGS) $(INCLUDE) -c -o $@ $<
+
+clean:
+	rm -rf $(OUT)
+
+-include $(C_OBJ:.o=.d)

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * probe.h - what makes a BPF object a probe: its event, the shared ring, and the tally.
+ *
+ * A probe file says PROBE_EVENTS(struct x_event, "what it is about") once, and in its programs
+ *
+ *	struct x_event *ev = event_reserve(sizeof(*ev));
+ *	if (!ev) return 0;              (counted as dropped)
+ *	... fill every field ...
+ *	event_submit(ev, ts_ns);
+ *
+ * The engine reads names, types and documentation of the fields from the object's BTF; nothing is
+ * written twice. Programs named <what>__<way> are alternatives for the same thing, and those named
+ * <what>__<way>__<more> go along with <what>__<way>: one way of each <what> is loaded, the first in
+ * the file that works here.
+ */
+#ifndef BPFNET_PROBE_H
+#define BPFNET_PROBE_H
+
+#include "kernel.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_tracing.h>
+
+#define NSEC_PER_MSEC 1000000ULL
+
+/* Text that `bpfnet probes` shows beside a field; kept in BTF as a declaration tag. */
+#define DOC(text) __attribute__((btf_decl_tag("doc:" text)))
+/* On a program: the fields that an event lacks when this way is the one in use. */
+#define LOSES(text) __attribute__((btf_decl_tag("loses:" text)))
+/* On a program: the probe works without it where the kernel offers no way to have it. */
+#define OPTIONAL __attribute__((btf_decl_tag("optional")))
+
+/* Numbers that may be unknown: all ones, which Lua and JSON see as nil and null. */
+typedef __u64 opt_u64;
+typedef __u32 opt_u32;
+#define OPT_NONE (~0ULL)
+/* An errno: its name in Lua and JSON, nil and null for 0. */
+typedef __s32 errno_t;
+
+/* What stands before each event in the ring. */
+struct event_hdr {
+	__u32 probe; /* the engine's number for this probe */
+	__u32 zero;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096); /* replaced by the engine's ring, which all probes share */
+} events SEC(".maps");
+
+/* When to wake the reader; one for all probes on a ring, see event_submit(). */
+struct wakeup {
+	__u64 last_ns; /* the newest wake-up */
+	__u64 gap_ns; /* at most one in this time */
+	__u64 full_gap_ns; /* the same while more than full_bytes wait */
+	__u64 full_bytes;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct wakeup);
+} wakeups SEC(".maps");
+
+/*
+ * Events that did not reach the reader, per CPU, in memory that the engine maps. Two tasks can be
+ * in one program on one CPU (programs may be preempted since 5.12), so only atomic adds are exact.
+ */
+enum tally {
+	TALLY_DROPPED, /* no room in the ring */
+	TALLY_FILTERED,
+	TALLY_UNTRACKED, /* a table was full, so the owner is unknown */
+	TALLY_LINE = 8, /* a cache line for each CPU */
+};
+
+#define TALLY_SLOTS 64
+__u64 tally[TALLY_SLOTS][TALLY_LINE] __attribute__((aligned(64)));
+
+#define COUNT(what)                                                                               \
+	__sync_fetch_and_add(&tally[bpf_get_smp_processor_id() & (TALLY_SLOTS - 1)][what], 1)
+
+const volatile __u32 cfg_probe = 0; /* the engine's number for this probe */
+const volatile bool cfg_cookie = false; /* bpf_get_socket_cookie() is there (5.12) */
+
+/*
+ * Names the struct that event_reserve() is for. clang leaves a type out of BTF that only a local
+ * variable uses; the unused global keeps it in.
+ */
+#define PROBE_EVENTS(type, doc) type *event_type DOC(doc)
+
+static __always_inline void *event_reserve(__u64 size)
+{
+	struct event_hdr *hdr = bpf_ringbuf_reserve(&events, size + sizeof(*hdr), 0);
+
+	if (!hdr) {
+		COUNT(TALLY_DROPPED);
+		return NULL;
+	}
+	hdr->probe = cfg_probe;
+	hdr->zero = 0;
+	return hdr + 1;
+}
+
+/*
+ * Hands the event over. A wake-up costs the traced task microseconds, so there is at most one in
+ * gap_ns: the first event after a pause wakes the reader at once, and the reader looks by itself
+ * for that long after a wake-up, so that what follows needs none.
+ */
+static __always_inline void event_submit(void *ev, __u64 ts_ns)
+{
+	__u32 zero = 0;
+	struct wakeup *w = bpf_map_lookup_elem(&wakeups, &zero);
+	__u64 flags = BPF_RB_NO_WAKEUP;
+
+	if (w) {
+		__u64 gap_ns = w->gap_ns;
+
+		if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > w->full_bytes)
+			gap_ns = w->full_gap_ns;
+		/* Signed: another CPU's newer time stamp may already be there. */
+		if ((__s64)(ts_ns - w->last_ns) >= (__s64)gap_ns) {
+			w->last_ns = ts_ns;
+			flags = BPF_RB_FORCE_WAKEUP;
+		}
+	}
+	bpf_ringbuf_submit((char *)ev - sizeof(struct event_hdr), flags);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* caps.h - what this kernel and this user can do, found out by trying, each once and when asked. */
+#ifndef BPFNET_CAPS_H
+#define BPFNET_CAPS_H
+
+#include <stdbool.h>
+#include "err.h"
+
+struct btf;
+
+/* Can probes run at all? 0, or -EPERM / -ENOENT / -ENOSYS with what is missing and what to do. */
+int caps_check(struct err *err);
+/* fentry and fexit programs load here. */
+bool caps_fentry(void);
+/* kprobes can be attached here. */
+bool caps_kprobe(void);
+/* bpf_get_socket_cookie() from a tracing program (5.12). */
+bool caps_cookie(void);
+/* Hash maps may allocate in any context (bpf_mem_alloc, 6.1), so need not be preallocated. */
+bool caps_map_alloc(void);
+/* Directory of the kernel's trace events, as a descriptor for openat(); -errno if there is none. */
+int caps_tracefs(void);
+/* "CAP_BPF, CAP_PERFMON": those that tracing needs and this process lacks; "" if none. */
+const char *caps_missing(void);
+
+#endif

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* globals.h - a BPF object's global variables by name, found through its BTF. */
+#ifndef BPFNET_GLOBALS_H
+#define BPFNET_GLOBALS_H
+
+#include <stddef.h>
+
+struct bpf_object;
+
+/*
+ * Where variable `name` of section `section` (".bss", ".rodata", ".data") lies; NULL if there is
+ * none, or its size is not `size`. Before loading that is its initial value, later the live one.
+ */
+void *globals_find(const struct bpf_object *obj, const char *section, const char *name, size_t size);
+
+#endif

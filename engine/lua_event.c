@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+#include <errno.h>
+#include <stdio.h>
+#include "lua_event.h"
+#include "lua_json.h"
+#include "luax.h"
+#include "util.h"
+
+/* Registry: a table from an address's 16 bytes to its text, which costs five times as much. */
+static const char address_cache = 0;
+static int cached; /* addresses in it; it is thrown away when there are too many */
+#define MAX_CACHED 65536
+
+/* [-0, +1] */
+static void push_cache(lua_State *L)
+{
+	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &address_cache) == LUA_TTABLE && cached < MAX_CACHED)
+		return;
+	lua_pop(L, 1);
+	lua_newtable(L);
+	cached = 0;
+	lua_pushvalue(L, -1);
+	lua_rawsetp(L, LUA_REGISTRYINDEX, &address_cache);
+}
+
+/* [-0, +1] */
+static void push_address(lua_State *L, const struct field *field, const void *record)
+{
+	struct value value;
+
+	push_cache(L);
+	lua_pushlstring(L, (const char *)record + field->offset, 16);
+	lua_pushvalue(L, -1);
+	if (lua_rawget(L, -3) == LUA_TNIL) {
+		lua_pop(L, 1);
+		field_get(field, record, &value);
+		lua_pushlstring(L, value.s, value.len);
+		lua_pushvalue(L, -2);
+		lua_pushvalue(L, -2);
+		lua_rawset(L, -5); /* cache[bytes] = text */
+		cached++;
+	}
+	lua_replace(L, -3); /* over the cache */
+	lua_pop(L, 1); /* bytes */
+}
+
+void event_push_field(lua_State *L, const struct field *field, const void *record)
+{
+	struct value value;
+
+	if (field->kind == FIELD_ADDR6) {
+		push_address(L, field, record);
+		return;
+	}
+	field_get(field, record, &value);
+	luax_push_value(L, &value);
+}
+
+void event_push(lua_State *L, const struct event_shape *shape, const void *record)
+{
+	const struct layout *layout = shape->layout;
+
+	luaL_checkstack(L, 8, "event");
+	lua_rawgeti(L, LUA_REGISTRYINDEX, shape->keys);
+	lua_createtable(L, 0, layout->nr_fields);
+	for (int i = 0; i < layout->nr_fields; i++) {
+		lua_rawgeti(L, -2, i + 1); /* interned once, not for every event */
+		event_push_field(L, &layout->fields[i], record);
+		lua_rawset(L, -3);
+	}
+	lua_rawgeti(L, LUA_REGISTRYINDEX, shape->meta);
+	lua_setmetatable(L, -2);
+	lua_remove(L, -2); /* keys */
+}
+
+void record_push(lua_State *L, const struct layout *layout, const void *record)
+{
+	if (layout->scalar) {
+		event_push_field(L, &layout->fields[0], record);
+		return;
+	}
+	lua_createtable(L, 0, layout->nr_fields);
+	for (int i = 0; i < layout->nr_fields; i++) {
+		event_push_field(L, &layout->fields[i], record);
+		lua_setfield(L, -2, layout->fields[i].name);
+	}
+}
+
+/* The value on top of the stack into one field. [-0, +0] */
+static int pack_top(lua_State *L, const struct field *field, void *record, struct err *err)
+{
+	struct value value;
+
+	if (!luax_to_value(L, -1, &value))
+		return err_set(err, -EINVAL, "field \"%s\": expected %s, got %s", field->name,
+			       field_type_name(field), luax_typename(L, -1));
+	return field_set(field, record, &value, err);
+}
+
+int event_pack(lua_State *L, int index, const struct layout *layout, void *record, struct err *err)
+{
+	int rc = 0, top = lua_gettop(L);
+
+	/* A field that is not given and may be unknown, is. */
+	for (int i = 0; i < layout->nr_fields; i++)
+		if (layout->fields[i].kind == FIELD_OPT)
+			field_set(&layout->fields[i], record, &(struct value){ .type = VALUE_NIL }, err);
+	lua_pushnil(L);
+	while (!rc && lua_next(L, index)) {
+		const struct field *field = NULL;
+
+		if (lua_type(L, -2) == LUA_TSTRING)
+			field = layout_field(layout, lua_tostring(L, -2));
+		if (field)
+			rc = pack_top(L, field, record, err);
+		else if (lua_type(L, -2) == LUA_TSTRING)
+			rc = layout_no_field(layout, lua_tostring(L, -2), err);
+		else
+			rc = err_set(err, -EINVAL, "fields have names, got a key of type %s",
+				     luax_typename(L, -2));
+		lua_pop(L, 1);
+	}
+	lua_settop(L, top);
+	return rc;
+}
+
+int record_pack(lua_State *L, int index, const struct layout *layout, void *record, struct err *err)
+{
+	int rc;
+
+	if (layout->scalar) {
+		lua_pushvalue(L, index);
+		rc = pack_top(L, &layout->fields[0], record, err);
+		lua_pop(L, 1);
+		return rc;
+	}
+	if (!lua_istable(L, index))
+		return err_set(err, -EINVAL, "expected a table with the fields of struct %s, got %s",
+			       layout->name, luax_typename(L, index));
+	return event_pack(L, index, layout, record, err);
+}
+
+/* ev:json() -> string */
+static int event_json(lua_State *L)
+{
+	luaL_checktype(L, 1, LUA_TTABLE);
+	lua_settop(L, 1);
+	lua_json_push(L, 1, 0);
+	return 1;
+}
+
+/* "tcpclose ts_ns=1 pid=42 comm=curl": the fields in the order of the struct, without the unknown */
+static int event_tostring(lua_State *L)
+{
+	luaL_Buffer b;
+	lua_Integer n;
+
+	lua_settop(L, 1);
+	luaL_getmetafield(L, 1, "probe"); /* 2 */
+	luaL_getmetafield(L, 1, "fields"); /* 3 */
+	luaL_buffinit(L, &b);
+	lua_pushvalue(L, 2);
+	luaL_addvalue(&b);
+	n = luaL_len(L, 3);
+	for (lua_Integer i = 1; i <= n; i++) {
+		lua_geti(L, 3, i);
+		lua_pushvalue(L, -1);
+		if (lua_rawget(L, 1) == LUA_TNIL) {
+			lua_pop(L, 2);
+			continue;
+		}
+		luaL_tolstring(L, -1, NULL); /* name, value, text */
+		lua_pushfstring(L, " %s=%s", lua_tostring(L, -3), lua_tostring(L, -1));
+		lua_replace(L, -4);
+		lua_pop(L, 2);
+		luaL_addvalue(&b);
+	}
+	luaL_pushresult(&b);
+	return 1;
+}
+
+void event_shape_init(lua_State *L, struct event_shape *shape, const struct layout *layout,
+		      const char *probe)
+{
+	shape->layout = layout;
+	lua_createtable(L, layout->nr_fields, 0); /* keys */
+	for (int i = 0; i < layout->nr_fields; i++) {
+		lua_pushstring(L, layout->fields[i].name);
+		lua_rawseti(L, -2, i + 1);
+	}
+	lua_newtable(L); /* metatable */
+	lua_pushstring(L, probe);
+	lua_setfield(L, -2, "probe");
+	lua_pushvalue(L, -2);
+	lua_setfield(L, -2, "fields");
+	lua_pushcfunction(L, event_tostring);
+	lua_setfield(L, -2, "__tostring");
+	lua_pushliteral(L, "bpf.Event");
+	lua_setfield(L, -2, "__name");
+	lua_newtable(L); /* __index */
+	lua_pushstring(L, probe);
+	lua_setfield(L, -2, "probe");
+	lua_pushcfunction(L, event_json);
+	lua_setfield(L, -2, "json");
+	lua_setfield(L, -2, "__index");
+	shape->meta = luaL_ref(L, LUA_REGISTRYINDEX);
+	shape->keys = luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+void event_shape_fini(lua_State *L, struct event_shape *shape)
+{
+	luaL_unref(L, LUA_REGISTRYINDEX, shape->meta);
+	luaL_unref(L, LUA_REGISTRYINDEX, shape->keys);
+	shape->meta = shape->keys = LUA_NOREF;
+}

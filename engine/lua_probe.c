@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* The class bpf.Probe: its life, its filter, its numbers. How events get out: lua_handler.c. */
+#include <errno.h>
+#include <stdlib.h>
+#include <lauxlib.h>
+#include "kmap.h"
+#include "log.h"
+#include "loop.h"
+#include "lua_bpf.h"
+#include "lua_probe.h"
+#include "luax.h"
+#include "script.h"
+#include "tracer.h"
+#include "util.h"
+
+#define HOUSEKEEPING_NS NSEC_PER_SEC
+
+struct lprobe *lprobe_check(lua_State *L, const char *where)
+{
+	struct lprobe *lp = luaL_checkudata(L, 1, PROBE_CLASS);
+
+	if (!lp->probe || lp->close_later)
+		luaL_error(L, "%s: the probe is closed", where);
+	return lp;
+}
+
+static void tell_drops(struct lprobe *lp)
+{
+	uint64_t n = probe_new_drops(lp->probe);
+
+	if (n)
+		log_msg(LOG_WARN, "probe '%s': %llu events lost, the ring was full (hint: filter, "
+			"give fields=, or a larger --buffer)", probe_name(lp->probe),
+			(unsigned long long)n);
+}
+
+static void housekeeping(void *arg)
+{
+	tell_drops(arg);
+}
+
+/* The loop must not end while something is attached, nor a probe vanish that nobody refers to. */
+static void hold(lua_State *L, struct lprobe *lp, int index)
+{
+	if (lp->held)
+		return;
+	lua_pushvalue(L, index);
+	lp->self = luaL_ref(L, LUA_REGISTRYINDEX);
+	loop_hold(script_loop(lp->script));
+	lp->held = true;
+}
+
+static void release(lua_State *L, struct lprobe *lp)
+{
+	if (!lp->held)
+		return;
+	luaL_unref(L, LUA_REGISTRYINDEX, lp->self);
+	loop_release(script_loop(lp->script));
+	lp->held = false;
+}
+
+static void close_now(lua_State *L, struct lprobe *lp)
+{
+	if (!lp->probe)
+		return;
+	probe_detach(lp->probe);
+	tell_drops(lp);
+	probe_close(lp->probe);
+	lp->probe = NULL;
+	loop_timer_free(lp->housekeeping);
+	event_shape_fini(L, &lp->shape);
+	luaL_unref(L, LUA_REGISTRYINDEX, lp->handler);
+	luaL_unref(L, LUA_REGISTRYINDEX, lp->filter);
+	luaL_unref(L, LUA_REGISTRYINDEX, lp->queue);
+	lp->handler = lp->filter = lp->queue = LUA_NOREF;
+	free(lp->args);
+	lp->args = NULL;
+	lp->close_later = false;
+	release(L, lp);
+}
+
+/* p:close(), __gc, __close */
+static int l_close(lua_State *L)
+{
+	struct lprobe *lp = luaL_checkudata(L, 1, PROBE_CLASS);
+
+	/* Its own handler may close it: not before the handler has returned. */
+	if (lp->in_handler)
+		lp->close_later = true;
+	else
+		close_now(L, lp);
+	return 0;
+}
+
+static void on_event(void *arg, const void *event)
+{
+	struct lprobe *lp = arg;
+	lua_State *L = script_callback_state(lp->script);
+
+	if (lp->close_later)
+		return;
+	if (lp->queue != LUA_NOREF) {
+		lprobe_enqueue(lp, event);
+		return;
+	}
+	if (lp->handler == LUA_NOREF || script_error(lp->script))
+		return;
+	lp->in_handler = true;
+	lprobe_call_handler(lp, L, event);
+	lp->in_handler = false;
+	if (lp->close_later)
+		close_now(L, lp);
+}
+
+/* The options table at index (0: none) into C; strings stay Lua's. raises */
+static void read_opts(lua_State *L, int index, const char *where, struct probe_opts *opts)
+{
+	static const char *const known[] = { "filter", "fields", "buffer", "latency", "way", NULL };
+
+	memset(opts, 0, sizeof(*opts));
+	if (!index)
+		return;
+	luax_check_keys(L, index, where, known);
+	if (lua_getfield(L, index, "buffer") != LUA_TNIL) {
+		if (!lua_isinteger(L, -1) || lua_tointeger(L, -1) <= 0 ||
+		    lua_tointeger(L, -1) > 1 << 30)
+			luax_bad_option(L, where, "buffer", "bytes, from 1 to 2^30", -1);
+		opts->buffer = (uint64_t)lua_tointeger(L, -1);
+	}
+	if (lua_getfield(L, index, "latency") != LUA_TNIL) {
+		if (lua_type(L, -1) != LUA_TSTRING || !str_eq(lua_tostring(L, -1), "low"))
+			luax_bad_option(L, where, "latency", "\"low\"", -1);
+		opts->low_latency = true;
+	}
+	if (lua_getfield(L, index, "way") != LUA_TNIL) {
+		if (lua_type(L, -1) != LUA_TSTRING)
+			luax_bad_option(L, where, "way", "the name of a way to hook", -1);
+		opts->way = lua_tostring(L, -1);
+	}
+	lua_pop(L, 3);
+}
+
+/* [-0, +1] a closed Probe, so that whatever fails later, __gc finds a sane one */
+static struct lprobe *push_closed(lua_State *L)
+{
+	struct lprobe *lp = lua_newuserdatauv(L, sizeof(*lp), 0);
+
+	memset(lp, 0, sizeof(*lp));
+	lp->script = script_of(L);
+	lp->handler = lp->filter = lp->queue = lp->self = LUA_NOREF;
+	lp->shape.keys = lp->shape.meta = LUA_NOREF;
+	luaL_setmetatable(L, PROBE_CLASS);
+	return lp;
+}
+
+static void open_probe(lua_State *L, struct lprobe *lp, const char *name, int opts_index,
+		       const char *where)
+{
+	struct probe_opts opts;
+	struct err err;
+
+	read_opts(L, opts_index, where, &opts);
+	if (probe_open(&lp->probe, script_tracer(lp->script), name, &opts, on_event, lp, &err))
+		luax_throw(L, &err, where);
+	lp->housekeeping = loop_timer_new(script_loop(lp->script), housekeeping, lp);
+	if (!lp->housekeeping)
+		luaL_error(L, "%s: out of memory", where);
+	event_shape_init(L, &lp->shape, probe_layout(lp->probe), probe_name(lp->probe));
+	if (!opts_index)
+		return;
+	lua_getfield(L, opts_index, "fields");
+	lprobe_set_fields(L, lp, lua_gettop(L), where);
+	lua_getfield(L, opts_index, "filter");
+	lprobe_set_filter(L, lp, lua_gettop(L), where);
+	lua_pop(L, 2);
+}
+
+static void attach(lua_State *L, struct lprobe *lp, int index, const char *where)
+{
+	struct err err;
+
+	if (probe_attach(lp->probe, &err))
+		luax_throw(L, &err, where);
+	loop_timer_set(lp->housekeeping, HOUSEKEEPING_NS, HOUSEKEEPING_NS);
+	hold(L, lp, index);
+}
+
+/* name [, opts] [, on_event]: leaves the Probe on the stack */
+static struct lprobe *from_args(lua_State *L, const char *where)
+{
+	const char *name = luaL_checkstring(L, 1);
+	int opts = lua_istable(L, 2) ? 2 : 0, handler = opts || lua_isnoneornil(L, 2) ? 3 : 2;
+	struct lprobe *lp;
+
+	if (!lua_isnoneornil(L, handler) && !lua_isfunction(L, handler))
+		luaL_error(L, "%s: expected a function or an options table, got %s", where,
+			   luax_typename(L, handler));
+	lua_settop(L, 3);
+	lp = push_closed(L); /* 4 */
+	open_probe(L, lp, name, opts, where);
+	lprobe_set_handler(L, lp, handler, where);
+	return lp;
+}
+
+int lua_probe_attach(lua_State *L)
+{
+	struct lprobe *lp = from_args(L, "bpf.attach");
+
+	attach(L, lp, 4, "bpf.attach");
+	return 1;
+}
+
+int lua_probe_load(lua_State *L)
+{
+	struct lprobe *lp = from_args(L, "bpf.load");
+	struct err err;
+
+	if (probe_load(lp->probe, &err))
+		luax_throw(L, &err, "bpf.load");
+	return 1;
+}
+
+/* p:attach() -> p */
+static int l_attach(lua_State *L)
+{
+	attach(L, lprobe_check(L, "probe:attach"), 1, "probe:attach");
+	lua_settop(L, 1);
+	return 1;
+}
+
+/* p:detach() -> p; what it had sent before is delivered first */
+static int l_detach(lua_State *L)
+{
+	struct lprobe *lp = lprobe_check(L, "probe:detach");
+
+	probe_detach(lp->probe);
+	loop_timer_stop(lp->housekeeping);
+	if (!loop_is_running(script_loop(lp->script)))
+		tracer_drain(script_tracer(lp->script));
+	tell_drops(lp);
+	release(L, lp);
+	lua_settop(L, 1);
+	return 1;
+}
+
+/* p:on_event(f) -> p; nil removes the handler */
+static int l_on_event(lua_State *L)
+{
+	struct lprobe *lp = lprobe_check(L, "probe:on_event");
+
+	lua_settop(L, 2);
+	if (!lua_isnil(L, 2) && !lua_isfunction(L, 2))
+		luaL_error(L, "probe:on_event: expected a function or nil, got %s",
+			   luax_typename(L, 2));
+	lprobe_set_handler(L, lp, 2, "probe:on_event");
+	lua_settop(L, 1);
+	return 1;
+}
+
+/* p:filter() -> table or nil; p:filter(table) puts it in force; p:filter{} lets all pass */
+static int l_filter(lua_State *L)
+{
+	struct lprobe *lp = lprobe_check(L, "probe:filter");
+
+	if (lua_gettop(L) > 1)
+		lprobe_set_filter(L, lp, 2, "probe:filter");
+	lua_rawgeti(L, LUA_REGISTRYINDEX, lp->filter);
+	return 1;
+}
+
+/* p:stats() -> {events=, dropped=, filtered=, untracked=, malformed=} */
+static int l_stats(lua_State *L)
+{
+	struct lprobe *lp = lprobe_check(L, "probe:stats");
+	struct probe_stats stats;
+	const struct {
+		const char *name;
+		const uint64_t *value;
+	} rows[] = {
+		{ "events", &stats.events },	   { "dropped", &stats.dropped },
+		{ "filtered", &stats.filtered },   { "untracked", &stats.untracked },
+		{ "malformed", &stats.malformed },
+	};
+
+	probe_stats(lp->probe, &stats);
+	lua_createtable(L, 0, ARRAY_SIZE(rows));
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		lua_pushinteger(L, (lua_Integer)*rows[i].value);
+		lua_setfield(L, -2, rows[i].name);
+	}
+	return 1;
+}
+
+/* p:inject(table): an event made up by the script, through the same door as the kernel's */
+static int l_inject(lua_State *L)
+{
+	struct lprobe *lp = lprobe_check(L, "probe:inject");
+	const struct layout *layout = probe_layout(lp->probe);
+	struct err err;
+	void *record;
+
+	luaL_checktype(L, 2, LUA_TTABLE);
+	record = memset(lua_newuserdatauv(L, layout->size, 0), 0, layout->size);
+	if (event_pack(L, 2, layout, record, &err))
+		luax_throw(L, &err, "probe:inject");
+	probe_deliver(lp->probe, record, layout->size);
+	if (script_error(lp->script)) {
+		lua_pushstring(L, script_error(lp->script));
+		script_clear_error(lp->script);
+		return lua_error(L);
+	}
+	return 0;
+}
+
+static const char *state_name(const struct lprobe *lp)
+{
+	static const char *const names[] = { "open", "loaded", "attached" };
+
+	return lp->probe ? names[probe_state(lp->probe)] : "closed";
+}
+
+static int l_tostring(lua_State *L)
+{
+	struct lprobe *lp = luaL_checkudata(L, 1, PROBE_CLASS);
+	struct probe_stats stats = { 0 };
+
+	if (!lp->probe) {
+		lua_pushliteral(L, "Probe (closed)");
+		return 1;
+	}
+	probe_stats(lp->probe, &stats);
+	lua_pushfstring(L, "Probe %s (%s, %I events)", probe_name(lp->probe), state_name(lp),
+			(LUAI_UACINT)stats.events);
+	return 1;
+}
+
+/* maps.<name> */
+static int maps_index(lua_State *L)
+{
+	const char *name = luaL_checkstring(L, 2);
+	struct lprobe *lp;
+	struct kmap *map;
+	struct err err;
+
+	lua_getmetatable(L, 1);
+	lua_getfield(L, -1, "probe");
+	lua_replace(L, 1);
+	lp = lprobe_check(L, "probe.maps");
+	if (probe_state(lp->probe) == PROBE_OPEN)
+		luaL_error(L, "probe.maps: the probe is not loaded");
+	if (kmap_open(&map, probe_object(lp->probe), name, &err)) {
+		err_prefix(&err, "%s", probe_name(lp->probe));
+		luax_throw(L, &err, "probe.maps");
+	}
+	lua_map_push(L, map, 1);
+	return 1;
+}
+
+/* [-0, +1] the table behind p.maps, which finds maps by name */
+static void push_maps(lua_State *L)
+{
+	lua_newtable(L);
+	lua_newtable(L);
+	lua_pushvalue(L, 1);
+	lua_setfield(L, -2, "probe");
+	lua_pushcfunction(L, maps_index);
+	lua_setfield(L, -2, "__index");
+	lua_setmetatable(L, -2);
+}
+
+/* p.name, p.state, p.fields, p.maps, and the methods */
+static int l_index(lua_State *L)
+{
+	struct lprobe *lp = luaL_checkudata(L, 1, PROBE_CLASS);
+	const char *key = luaL_checkstring(L, 2);
+
+	if (str_eq(key, "state")) {
+		lua_pushstring(L, state_name(lp));
+	} else if (str_eq(key, "name") && lp->probe) {
+		lua_pushstring(L, probe_name(lp->probe));
+	} else if (str_eq(key, "maps") && lp->probe) {
+		push_maps(L);
+	} else if (str_eq(key, "fields") && lp->probe) {
+		lua_rawgeti(L, LUA_REGISTRYINDEX, lp->shape.keys);
+	} else {
+		luaL_getmetafield(L, 1, "methods");
+		lua_pushvalue(L, 2);
+		if (lua_rawget(L, -2) == LUA_TNIL)
+			luaL_error(L, "a Probe has no \"%s\"", key);
+	}
+	return 1;
+}
+
+void lua_probe_install(lua_State *L)
+{
+	static const luaL_Reg methods[] = {
+		{ "attach", l_attach }, { "detach", l_detach },	  { "close", l_close },
+		{ "filter", l_filter }, { "on_event", l_on_event }, { "stats", l_stats },
+		{ "inject", l_inject }, { "events", lprobe_events }, { NULL, NULL },
+	};
+	static const luaL_Reg meta[] = {
+		{ "__index", l_index }, { "__tostring", l_tostring }, { NULL, NULL },
+	};
+
+	luax_class(L, PROBE_CLASS, methods, meta, l_close);
+}

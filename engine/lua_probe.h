@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* lua_probe.h - struct lprobe, for the files that implement the class bpf.Probe. */
+#ifndef BPFNET_LUA_PROBE_H
+#define BPFNET_LUA_PROBE_H
+
+#include <stdbool.h>
+#include <lua.h>
+#include "lua_event.h"
+#include "probe.h"
+
+#define PROBE_CLASS "bpf.Probe"
+
+struct loop_timer;
+struct script;
+
+struct lprobe {
+	struct script *script;
+	struct probe *probe; /* NULL: closed */
+	struct event_shape shape;
+	const struct field **args; /* fields passed as arguments; NULL: one table */
+	int nr_args;
+	bool args_fixed; /* by opts.fields; else a handler's parameter names decide */
+	int handler; /* registry */
+	int self; /* registry: keeps it alive until closed */
+	int filter; /* registry: the table that the filter was made from */
+	int queue; /* registry: what events() has not given out yet */
+	long long queue_first, queue_last;
+	struct loop_timer *housekeeping;
+	bool held; /* the loop is held: it is attached */
+	bool in_handler;
+	bool close_later;
+};
+
+/* raises if argument 1 is no Probe, or a closed one. */
+struct lprobe *lprobe_check(lua_State *L, const char *where);
+/* raises. Makes the value at index (nil: none) the handler. */
+void lprobe_set_handler(lua_State *L, struct lprobe *lp, int index, const char *where);
+/* [-0, +0] raises. The filter from the table at index, nil: everything passes. */
+void lprobe_set_filter(lua_State *L, struct lprobe *lp, int index, const char *where);
+/* raises. The names in the list at index (nil: none) become the handler's arguments. */
+void lprobe_set_fields(lua_State *L, struct lprobe *lp, int index, const char *where);
+/* Calls the handler; an error in it ends the loop and is kept by the script. */
+void lprobe_call_handler(struct lprobe *lp, lua_State *L, const void *event);
+/* Called for each event while events() is in use. */
+void lprobe_enqueue(struct lprobe *lp, const void *event);
+/* p:events([seconds]) */
+int lprobe_events(lua_State *L);
+
+#endif

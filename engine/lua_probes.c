@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* bpf.probes(): what there is and what of it works on this kernel, found out by attaching it. */
+#include <lauxlib.h>
+#include "lua_bpf.h"
+#include "probe.h"
+#include "script.h"
+#include "skels.h"
+#include "util.h"
+
+static void set_str(lua_State *L, const char *key, const char *value)
+{
+	lua_pushstring(L, value);
+	lua_setfield(L, -2, key);
+}
+
+/* [-0, +1] { {name=, type=, doc=}, ... } */
+static void push_fields(lua_State *L, const struct layout *layout)
+{
+	lua_createtable(L, layout->nr_fields, 0);
+	for (int i = 0; i < layout->nr_fields; i++) {
+		lua_createtable(L, 0, 3);
+		set_str(L, "name", layout->fields[i].name);
+		set_str(L, "type", field_type_name(&layout->fields[i]));
+		set_str(L, "doc", layout->fields[i].doc);
+		lua_rawseti(L, -2, i + 1);
+	}
+}
+
+/* [-0, +1] { "pid", ... } */
+static void push_filters(lua_State *L, const struct filter_kinds *kinds)
+{
+	lua_createtable(L, kinds->n, 0);
+	for (int i = 0; i < kinds->n; i++) {
+		lua_pushstring(L, kinds->kind[i].name);
+		lua_rawseti(L, -2, i + 1);
+	}
+}
+
+/* [-0, +1] { {program=, what=, way=, hook=, used=, loses=}, ... } */
+static void push_ways(lua_State *L, const struct ways *ways)
+{
+	lua_createtable(L, ways->n, 0);
+	for (int i = 0; i < ways->n; i++) {
+		const struct way_program *p = &ways->list[i];
+
+		lua_createtable(L, 0, 6);
+		set_str(L, "program", p->name);
+		set_str(L, "what", p->what);
+		set_str(L, "way", p->way);
+		set_str(L, "hook", p->hook);
+		set_str(L, "loses", p->loses);
+		lua_pushboolean(L, p->used);
+		lua_setfield(L, -2, "used");
+		lua_rawseti(L, -2, i + 1);
+	}
+}
+
+static void ignore(void *arg, const void *event)
+{
+	(void)arg;
+	(void)event;
+}
+
+/* [-0, +1] Pushing can fail only for lack of memory, which ends the program and the probe with it. */
+static void push_probe(lua_State *L, const char *name)
+{
+	struct probe_opts opts = { .buffer = 4096 };
+	struct probe *p = NULL;
+	struct err err;
+	int rc = probe_open(&p, script_tracer(script_of(L)), name, &opts, ignore, NULL, &err);
+
+	if (!rc)
+		rc = probe_attach(p, &err);
+	lua_createtable(L, 0, 8);
+	set_str(L, "name", name);
+	lua_pushboolean(L, !rc);
+	lua_setfield(L, -2, "available");
+	if (rc)
+		set_str(L, "why", err.msg);
+	if (p) {
+		set_str(L, "doc", probe_layout(p)->doc);
+		push_fields(L, probe_layout(p));
+		lua_setfield(L, -2, "fields");
+		push_filters(L, probe_filter_kinds(p));
+		lua_setfield(L, -2, "filters");
+		push_ways(L, probe_ways(p));
+		lua_setfield(L, -2, "ways");
+	}
+	probe_close(p);
+}
+
+/* bpf.probes() -> { {name=, doc=, available=, why=, fields=, filters=, ways=}, ... } */
+int lua_probes(lua_State *L)
+{
+	int n = 0;
+
+	lua_newtable(L);
+	for (const struct skel *s = skels; s->name; s++) {
+		if (str_eq(s->name, "socks"))
+			continue;
+		push_probe(L, s->name);
+		lua_rawseti(L, -2, ++n);
+	}
+	return 1;
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+#include <stdio.h>
+#include <lauxlib.h>
+#include "modules.h"
+#include "util.h"
+
+int luaopen_cjson(lua_State *L);
+
+/* The source tree that this binary was built in: two levels up from .output/bpfnet, or "". */
+static const char *source_tree(void)
+{
+	static char path[512];
+	static bool known;
+	char probe[600];
+	ssize_t n;
+
+	if (known)
+		return path;
+	known = true;
+	n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	path[n > 0 ? n : 0] = '\0';
+	for (int i = 0; i < 2; i++) {
+		char *slash = strrchr(path, '/');
+
+		if (slash)
+			*slash = '\0';
+	}
+	snprintf(probe, sizeof(probe), "%s/lua/bpfnet", path);
+	if (access(probe, R_OK))
+		path[0] = '\0';
+	return path;
+}
+
+static const struct embedded *find(const struct embedded *list, const char *name)
+{
+	for (; list->name; list++)
+		if (str_eq(list->name, name))
+			return list;
+	return NULL;
+}
+
+/* package.searchers: [name] -> loader, or a text that says why not */
+static int search(lua_State *L)
+{
+	const char *name = luaL_checkstring(L, 1);
+	const struct embedded *m = find(embedded_modules, name);
+
+	if (!m) {
+		lua_pushfstring(L, "no module '%s' inside bpfnet", name);
+		return 1;
+	}
+	lua_pushfstring(L, "@(inside bpfnet)/%s.lua", name);
+	if (luaL_loadbufferx(L, m->start, (size_t)(m->end - m->start), lua_tostring(L, -1), "t"))
+		return lua_error(L);
+	lua_pushstring(L, name);
+	return 2;
+}
+
+/* Before the file searchers: a module of the same name in the current directory is not ours. */
+static void add_searcher(lua_State *L)
+{
+	lua_getfield(L, -1, "searchers");
+	for (lua_Integer i = luaL_len(L, -1); i >= 2; i--) {
+		lua_geti(L, -1, i);
+		lua_seti(L, -2, i + 1);
+	}
+	lua_pushcfunction(L, search);
+	lua_seti(L, -2, 2);
+	lua_pop(L, 1);
+}
+
+void modules_install(lua_State *L)
+{
+	const char *tree = source_tree();
+
+	lua_getglobal(L, "package");
+	if (*tree) {
+		lua_getfield(L, -1, "path");
+		lua_pushfstring(L, "%s/lua/?.lua;%s", tree, lua_tostring(L, -1));
+		lua_setfield(L, -3, "path");
+		lua_pop(L, 1);
+	} else {
+		add_searcher(L);
+	}
+	lua_getfield(L, -1, "preload");
+	lua_pushcfunction(L, luaopen_cjson);
+	lua_setfield(L, -2, "cjson");
+	lua_pop(L, 2);
+}
+
+const struct embedded *script_find(const char *name)
+{
+	return find(embedded_scripts, name);
+}
+
+const char *script_source_path(const char *name)
+{
+	static char path[700];
+
+	if (!*source_tree() || strchr(name, '/'))
+		return NULL;
+	snprintf(path, sizeof(path), "%s/scripts/%s.lua", source_tree(), name);
+	return access(path, R_OK) ? NULL : path;
+}

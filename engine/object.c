@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include "attach.h"
+#include "caps.h"
+#include "log.h"
+#include "object.h"
+#include "util.h"
+
+struct object {
+	char name[64];
+	const void *elf;
+	size_t size;
+	char prefer[24];
+	struct bpf_object *bpf;
+	bool loaded;
+	struct ways ways;
+	struct refusals refused;
+	struct bpf_link *links[WAYS_MAX];
+	int nr_links;
+};
+
+static int reopen(struct object *o, struct err *err)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = o->name);
+	int rc;
+
+	object_detach(o);
+	bpf_object__close(o->bpf);
+	o->loaded = false;
+	log_libbpf_reset();
+	o->bpf = bpf_object__open_mem(o->elf, o->size, &opts);
+	if (!o->bpf) {
+		rc = -errno;
+		err_sys(err, rc, "'%s' is not a BPF object that can be opened", o->name);
+		if (*log_libbpf_reason())
+			err_hint(err, "%s", log_libbpf_reason());
+		return rc;
+	}
+	if (!bpf_object__btf(o->bpf))
+		return err_set(err, -EINVAL, "'%s' has no BTF: compile it with -g", o->name);
+	rc = ways_choose(&o->ways, o->bpf, &o->refused, *o->prefer ? o->prefer : NULL, err);
+	return rc ? err_prefix(err, "%s", o->name) : 0;
+}
+
+int object_open(struct object **out, const char *name, const void *elf, size_t size,
+		const char *prefer, struct err *err)
+{
+	struct object *o = calloc(1, sizeof(*o));
+	int rc;
+
+	*out = NULL;
+	if (!o)
+		return err_set(err, -ENOMEM, "out of memory");
+	snprintf(o->name, sizeof(o->name), "%s", name);
+	snprintf(o->prefer, sizeof(o->prefer), "%s", prefer ? prefer : "");
+	o->elf = elf;
+	o->size = size;
+	rc = reopen(o, err);
+	if (rc) {
+		object_close(o);
+		return rc;
+	}
+	*out = o;
+	return 0;
+}
+
+void object_close(struct object *o)
+{
+	if (!o)
+		return;
+	object_detach(o);
+	bpf_object__close(o->bpf);
+	free(o);
+}
+
+struct bpf_object *object_bpf(const struct object *o)
+{
+	return o->bpf;
+}
+
+const struct ways *object_ways(const struct object *o)
+{
+	return &o->ways;
+}
+
+static int load_failed(struct object *o, int rc, struct err *err)
+{
+	const char *program = log_libbpf_program(), *missing = caps_missing();
+
+	if (*program)
+		err_sys(err, rc, "%s: the kernel refused program '%s': %s", o->name, program,
+			log_libbpf_reason());
+	else
+		err_sys(err, rc, "%s: can't load", o->name);
+	if (rc == -EPERM && *missing)
+		err_hint(err, "this process lacks %s; run as root", missing);
+	else if (rc == -EPERM)
+		err_hint(err, "kernel lockdown or a container's seccomp profile may forbid bpf()");
+	return rc;
+}
+
+int object_load(struct object *o, object_setup_fn setup, void *arg, struct err *err)
+{
+	int rc = 0;
+
+	if (o->loaded)
+		rc = reopen(o, err);
+	for (;;) {
+		if (!rc)
+			rc = setup(arg, o->bpf, err);
+		if (rc)
+			return rc;
+		log_libbpf_reset();
+		rc = bpf_object__load(o->bpf);
+		o->loaded = true;
+		if (!rc)
+			return 0;
+		if (!ways_refuse(&o->ways, &o->refused, log_libbpf_program(), log_libbpf_reason()))
+			return load_failed(o, rc, err);
+		log_msg(LOG_DEBUG, "%s: program '%s' is refused, trying another way", o->name,
+			log_libbpf_program());
+		rc = reopen(o, err);
+	}
+}
+
+int object_attach(struct object *o, struct err *err)
+{
+	for (int i = 0; i < o->ways.n; i++) {
+		const struct way_program *p = &o->ways.list[i];
+		struct bpf_link *link;
+		int rc;
+
+		if (!p->used || way_is_iter(p->prog))
+			continue;
+		rc = attach_program(&link, p->prog);
+		if (!rc) {
+			o->links[o->nr_links++] = link;
+			continue;
+		}
+		object_detach(o);
+		if (ways_refuse(&o->ways, &o->refused, p->name, strerror(-rc)))
+			return -EAGAIN;
+		return err_sys(err, rc, "%s: can't attach program '%s' to '%s'", o->name,
+			       p->name, p->hook);
+	}
+	return 0;
+}
+
+void object_detach(struct object *o)
+{
+	/* the other way round than attached: no probe's program may outlive the one it leans on */
+	while (o->nr_links)
+		bpf_link__destroy(o->links[--o->nr_links]);
+}
+
+int object_iterate(struct object *o, const char *name, struct err *err)
+{
+	struct bpf_program *prog = bpf_object__find_program_by_name(o->bpf, name);
+	struct bpf_link *link = prog ? bpf_program__attach_iter(prog, NULL) : NULL;
+	char buf[256];
+	int fd, rc = 0;
+	ssize_t n;
+
+	if (!link)
+		return err_sys(err, -errno, "%s: can't attach iterator '%s'", o->name, name);
+	fd = bpf_iter_create(bpf_link__fd(link));
+	if (fd < 0)
+		rc = err_sys(err, -errno, "%s: can't run iterator '%s'", o->name, name);
+	while (!rc && (n = read(fd, buf, sizeof(buf))) != 0)
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			rc = err_sys(err, -errno, "%s: iterator '%s' failed", o->name, name);
+	if (fd >= 0)
+		close(fd);
+	bpf_link__destroy(link);
+	return rc;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * object.h - one BPF object in the kernel: opened, its ways chosen, loaded, attached.
+ *
+ * When the kernel refuses a program that has alternatives, the object is opened anew without it:
+ * libbpf can't load an object a second time.
+ */
+#ifndef BPFNET_OBJECT_H
+#define BPFNET_OBJECT_H
+
+#include <stddef.h>
+#include "err.h"
+#include "ways.h"
+
+struct bpf_object;
+struct object;
+
+/* Prepares an opened object for loading: shared maps, constants. 0 or -errno with err set. */
+typedef int (*object_setup_fn)(void *arg, struct bpf_object *obj, struct err *err);
+
+/* elf must stay until object_close(); prefer: see ways_choose(). */
+int object_open(struct object **obj, const char *name, const void *elf, size_t size,
+		const char *prefer, struct err *err);
+void object_close(struct object *obj);
+struct bpf_object *object_bpf(const struct object *obj);
+const struct ways *object_ways(const struct object *obj);
+/* Loads with the best ways; setup may be called more than once. */
+int object_load(struct object *obj, object_setup_fn setup, void *arg, struct err *err);
+/* 0; -EAGAIN: a way turned out not to work, load again (with another one); -errno. */
+int object_attach(struct object *obj, struct err *err);
+void object_detach(struct object *obj);
+/* Runs the object's iterator program `name` to its end. */
+int object_iterate(struct object *obj, const char *name, struct err *err);
+
+#endif

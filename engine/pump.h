@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * pump.h - moves records from a ring to a function, driven by the loop.
+ *
+ * A round is bounded, so that timers and signals get their turn. After a wake-up the pump looks by
+ * itself every 20 ms until the ring is quiet: the kernel side relies on that (bpf/probe.h).
+ */
+#ifndef BPFNET_PUMP_H
+#define BPFNET_PUMP_H
+
+#include "err.h"
+#include "ring.h"
+
+struct loop;
+struct pump;
+
+int pump_new(struct pump **pump, struct loop *loop, struct ring *ring, ring_fn fn, void *arg,
+	     struct err *err);
+void pump_free(struct pump *pump);
+/* Everything that is in the ring now, without rounds. */
+void pump_drain(struct pump *pump);
+
+#endif

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Layouts from BTF. The values of fields are in record_value.c. */
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <bpf/btf.h>
+#include "record.h"
+#include "util.h"
+
+#define MAX_FIELDS 128
+
+/* Names and enum tables of a layout live in one list of blocks, freed together. */
+struct block {
+	struct block *next;
+	char bytes[];
+};
+
+struct builder {
+	const struct btf *btf;
+	struct layout *layout;
+	struct err *err;
+};
+
+static void *keep(struct layout *layout, size_t size)
+{
+	struct block *block = calloc(1, sizeof(*block) + size);
+
+	if (!block)
+		return NULL;
+	block->next = layout->memory;
+	layout->memory = block;
+	return block->bytes;
+}
+
+static const char *keep_str(struct layout *layout, const char *s)
+{
+	char *copy = keep(layout, strlen(s) + 1);
+
+	return copy ? strcpy(copy, s) : NULL;
+}
+
+/* The type without typedefs and qualifiers; `name` gets the outermost typedef's name that counts. */
+static const struct btf_type *resolve(const struct btf *btf, int id, const char **name)
+{
+	const struct btf_type *t = btf__type_by_id(btf, id);
+
+	*name = "";
+	while (t && (btf_is_mod(t) || btf_is_typedef(t))) {
+		if (btf_is_typedef(t) && !**name)
+			*name = btf__name_by_offset(btf, t->name_off);
+		t = btf__type_by_id(btf, t->type);
+	}
+	if (t && !**name)
+		*name = btf__name_by_offset(btf, t->name_off);
+	return t;
+}
+
+/* Text of the declaration tag "doc:..." on a type's component (-1: the type itself), or "". */
+static const char *find_doc(const struct btf *btf, int type_id, int component)
+{
+	int n = (int)btf__type_cnt(btf);
+
+	for (int i = 1; i < n; i++) {
+		const struct btf_type *t = btf__type_by_id(btf, i);
+		const char *text;
+
+		if (!btf_is_decl_tag(t) || (int)t->type != type_id ||
+		    btf_decl_tag(t)->component_idx != component)
+			continue;
+		text = btf__name_by_offset(btf, t->name_off);
+		if (str_starts(text, "doc:"))
+			return text + 4;
+	}
+	return "";
+}
+
+/* "RST_SENT" of enum end { END_RST_SENT } becomes "rst_sent". */
+static const char *enum_text(struct layout *layout, const char *name, const char *enum_name)
+{
+	size_t len = strlen(enum_name);
+	char *copy;
+
+	if (len && strncasecmp(name, enum_name, len) == 0 && name[len] == '_')
+		name += len + 1;
+	copy = keep(layout, strlen(name) + 1);
+	for (size_t i = 0; copy && name[i]; i++)
+		copy[i] = (char)tolower((unsigned char)name[i]);
+	return copy;
+}
+
+static int set_enum(struct builder *b, struct field *f, const struct btf_type *t)
+{
+	const struct btf_enum *e = btf_enum(t);
+	const char *own = btf__name_by_offset(b->btf, t->name_off);
+	int n = btf_vlen(t);
+	struct enum_name *names = keep(b->layout, sizeof(*names) * (size_t)(n ? n : 1));
+
+	if (!names)
+		return err_set(b->err, -ENOMEM, "out of memory");
+	for (int i = 0; i < n; i++) {
+		names[i].value = e[i].val;
+		names[i].name = enum_text(b->layout, btf__name_by_offset(b->btf, e[i].name_off), own);
+		if (!names[i].name)
+			return err_set(b->err, -ENOMEM, "out of memory");
+	}
+	f->kind = FIELD_ENUM;
+	f->names = names;
+	f->nr_names = n;
+	return 0;
+}
+
+static int no_such_type(struct builder *b, const struct field *f, const char *what)
+{
+	err_set(b->err, -EINVAL, "field '%s' of '%s' is %s, which a script can't see", f->name,
+		b->layout->name, what);
+	err_hint(b->err, "use integers, enums, bool, char[N], __u8[N], struct in_addr or in6_addr");
+	return -EINVAL;
+}
+
+static int set_array(struct builder *b, struct field *f, const struct btf_type *t)
+{
+	const struct btf_array *a = btf_array(t);
+	const char *name;
+	const struct btf_type *elem = resolve(b->btf, (int)a->type, &name);
+
+	if (!elem || !btf_is_int(elem) || elem->size != 1)
+		return no_such_type(b, f, "an array of something else than bytes");
+	f->size = a->nelems;
+	f->kind = str_eq(name, "char") ? FIELD_STR : FIELD_BYTES;
+	return 0;
+}
+
+static int set_int(struct builder *b, struct field *f, const struct btf_type *t, const char *name)
+{
+	if (t->size > 8)
+		return no_such_type(b, f, "wider than 64 bits");
+	if (btf_int_encoding(t) & BTF_INT_BOOL)
+		f->kind = FIELD_BOOL;
+	else if (str_eq(name, "errno_t"))
+		f->kind = FIELD_ERRNO;
+	else if (str_eq(name, "opt_u64") || str_eq(name, "opt_u32"))
+		f->kind = FIELD_OPT;
+	else if (str_starts(name, "__be"))
+		f->kind = FIELD_BE;
+	else
+		f->kind = btf_int_encoding(t) & BTF_INT_SIGNED ? FIELD_INT : FIELD_UINT;
+	return 0;
+}
+
+/* The table that says how a type is seen: by its kind, and where that is not enough, its name. */
+static int set_kind(struct builder *b, struct field *f, int type_id)
+{
+	const char *name;
+	const struct btf_type *t = resolve(b->btf, type_id, &name);
+
+	if (!t)
+		return no_such_type(b, f, "of an unknown type");
+	f->size = t->size;
+	switch (btf_kind(t)) {
+	case BTF_KIND_INT:
+		return set_int(b, f, t, name);
+	case BTF_KIND_ENUM:
+		return set_enum(b, f, t);
+	case BTF_KIND_ARRAY:
+		return set_array(b, f, t);
+	case BTF_KIND_STRUCT:
+		if (str_eq(name, "in_addr") && t->size == 4)
+			f->kind = FIELD_ADDR4;
+		else if (str_eq(name, "in6_addr") && t->size == 16)
+			f->kind = FIELD_ADDR6;
+		else
+			return no_such_type(b, f, "a struct");
+		return 0;
+	}
+	return no_such_type(b, f, "a union, pointer or function");
+}
+
+/* Padding has to be written out in a record, and is nobody's business. */
+static bool is_padding(const char *name)
+{
+	return str_starts(name, "zero") || str_starts(name, "pad");
+}
+
+static int add_struct(struct builder *b, int type_id, uint32_t base);
+
+static int add_member(struct builder *b, int type_id, int i, uint32_t base)
+{
+	const struct btf_type *t = btf__type_by_id(b->btf, type_id);
+	const struct btf_member *m = btf_members(t) + i;
+	const char *name = btf__name_by_offset(b->btf, m->name_off);
+	uint32_t bits = btf_member_bit_offset(t, i);
+	struct field *f = &b->layout->fields[b->layout->nr_fields];
+	int rc;
+
+	if (!*name)
+		return add_struct(b, (int)m->type, base + bits / 8);
+	if (is_padding(name))
+		return 0;
+	if (b->layout->nr_fields == MAX_FIELDS)
+		return err_set(b->err, -EINVAL, "'%s' has more than %d fields", b->layout->name,
+			       MAX_FIELDS);
+	memset(f, 0, sizeof(*f));
+	f->name = keep_str(b->layout, name);
+	f->doc = keep_str(b->layout, find_doc(b->btf, type_id, i));
+	if (!f->name || !f->doc)
+		return err_set(b->err, -ENOMEM, "out of memory");
+	rc = set_kind(b, f, (int)m->type);
+	if (rc)
+		return rc;
+	f->offset = base + bits / 8;
+	f->bit_size = (uint8_t)btf_member_bitfield_size(t, i);
+	if (f->bit_size) {
+		/* read the whole integer that the bits are in */
+		f->offset = base + bits / 8 / f->size * f->size;
+		f->bit_offset = (uint8_t)(bits - (f->offset - base) * 8);
+	}
+	b->layout->nr_fields++;
+	return 0;
+}
+
+static int add_struct(struct builder *b, int type_id, uint32_t base)
+{
+	const char *name;
+	const struct btf_type *t = resolve(b->btf, type_id, &name);
+	int rc = 0;
+
+	while (type_id && btf__type_by_id(b->btf, type_id) != t)
+		type_id = (int)btf__type_by_id(b->btf, type_id)->type;
+	if (!t || !btf_is_struct(t))
+		return err_set(b->err, -EINVAL, "'%s' has a nameless union", b->layout->name);
+	for (int i = 0; i < btf_vlen(t) && !rc; i++)
+		rc = add_member(b, type_id, i, base);
+	return rc;
+}
+
+static int add_scalar(struct builder *b, int type_id)
+{
+	struct field *f = b->layout->fields;
+
+	b->layout->scalar = true;
+	b->layout->nr_fields = 1;
+	f->name = f->doc = "";
+	return set_kind(b, f, type_id);
+}
+
+static int build(struct builder *b, int type_id)
+{
+	const char *name;
+	const struct btf_type *t = resolve(b->btf, type_id, &name);
+	int64_t size = btf__resolve_size(b->btf, (uint32_t)type_id);
+
+	b->layout->name = t ? keep_str(b->layout, name) : NULL;
+	b->layout->fields = keep(b->layout, sizeof(struct field) * (MAX_FIELDS + 1));
+	b->layout->doc = "";
+	if (!t || size < 0)
+		return err_set(b->err, -EINVAL, "BTF has no type %d with a size", type_id);
+	if (!b->layout->name || !b->layout->fields)
+		return err_set(b->err, -ENOMEM, "out of memory");
+	b->layout->size = (uint32_t)size;
+	if (btf_is_struct(t) && !str_eq(name, "in_addr") && !str_eq(name, "in6_addr"))
+		return add_struct(b, type_id, 0);
+	return add_scalar(b, type_id);
+}
+
+int layout_new(struct layout **out, const struct btf *btf, int type_id, struct err *err)
+{
+	struct layout *layout = calloc(1, sizeof(*layout));
+	struct builder b = { btf, layout, err };
+	int rc;
+
+	*out = NULL;
+	if (!layout)
+		return err_set(err, -ENOMEM, "out of memory");
+	rc = build(&b, type_id);
+	if (rc) {
+		layout_free(layout);
+		return rc;
+	}
+	*out = layout;
+	return 0;
+}
+
+void layout_free(struct layout *layout)
+{
+	struct block *block, *next;
+
+	if (!layout)
+		return;
+	for (block = layout->memory; block; block = next) {
+		next = block->next;
+		free(block);
+	}
+	free(layout);
+}
+
+int layout_set_doc(struct layout *layout, const char *doc)
+{
+	const char *copy = keep_str(layout, doc);
+
+	if (!copy)
+		return -ENOMEM;
+	layout->doc = copy;
+	return 0;
+}
+
+const struct field *layout_field(const struct layout *layout, const char *name)
+{
+	for (int i = 0; i < layout->nr_fields; i++)
+		if (str_eq(layout->fields[i].name, name))
+			return &layout->fields[i];
+	return NULL;
+}
+
+static const char *next_field(const void *arg, int i)
+{
+	const struct layout *layout = arg;
+
+	return i < layout->nr_fields ? layout->fields[i].name : NULL;
+}
+
+int layout_no_field(const struct layout *layout, const char *name, struct err *err)
+{
+	const char *near = nearest_name(name, next_field, layout);
+	char known[512] = "";
+	size_t len = 0;
+
+	for (int i = 0; i < layout->nr_fields && len < sizeof(known) - 64; i++)
+		len += (size_t)snprintf(known + len, sizeof(known) - len, "%s%s", i ? ", " : "",
+					layout->fields[i].name);
+	if (near)
+		return err_set(err, -EINVAL, "unknown field \"%s\", did you mean \"%s\"? (known: %s)",
+			       name, near, known);
+	return err_set(err, -EINVAL, "unknown field \"%s\" (known: %s)", name, known);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * script.h - the Lua state: its memory cap, its time limit, and the one way into it.
+ *
+ * Everything that C calls in Lua goes through script_call(): protected, with a traceback, and
+ * stopped when it runs too long or the user interrupts.
+ */
+#ifndef BPFNET_SCRIPT_H
+#define BPFNET_SCRIPT_H
+
+#include <lua.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "err.h"
+
+struct loop;
+struct script;
+struct tracer;
+
+struct script_opts {
+	size_t max_memory; /* bytes; 0: no cap */
+	double max_seconds; /* of one callback; 0: no limit */
+	uint64_t ring_bytes;
+};
+
+int script_new(struct script **script, const struct script_opts *opts, struct err *err);
+/* Closes every probe and timer, then the state. */
+void script_free(struct script *script);
+lua_State *script_state(struct script *script);
+struct loop *script_loop(struct script *script);
+struct tracer *script_tracer(struct script *script);
+/* The state that events and timers are handled on: the one that called bpf.run(). */
+lua_State *script_callback_state(struct script *script);
+/* Returns the old one. */
+lua_State *script_set_callback_state(struct script *script, lua_State *L);
+/* The script that a state belongs to. */
+struct script *script_of(lua_State *L);
+
+/*
+ * [-(nargs+1), +nresults on success, +0 on failure]
+ * Calls a function from C on state L. False on an error: its text is kept (script_error), and the
+ * loop is told to stop.
+ */
+bool script_call(struct script *script, lua_State *L, int nargs, int nresults);
+/* Like script_call() without the time limit of a callback: for a script's main chunk. */
+bool script_run_chunk(struct script *script, int nargs);
+/* The first error's message with traceback since the last clear, or NULL. */
+const char *script_error(const struct script *script);
+void script_clear_error(struct script *script);
+/* True if what ended the script was the user's interrupt and no error. */
+bool script_was_interrupted(const struct script *script);
+
+/* Loads a chunk on the stack: [-0, +1]. path NULL: standard input. False: script_error() says why. */
+bool script_load_file(struct script *script, const char *path);
+bool script_load_string(struct script *script, const char *code, size_t len, const char *name);
+/* Sets the global `arg` as lua does: arg[0] is the script. */
+void script_set_args(struct script *script, const char *name, int argc, char **argv);
+
+#endif
