@@ -68,10 +68,15 @@ static __always_inline void on_established(const struct sock *sk, struct sock_li
 	sock_born(sk, &child);
 }
 
-/* The lock's owner is the task that made the call; without one this is a softirq or a timer. */
+/*
+ * The lock's owner is the task that made the call; without one this is a softirq or a timer. Only
+ * a listener's close does away with the connections in its queue without owning their locks.
+ */
 static __always_inline void closed_by_current(struct sock_life *life, const struct sock *sk)
 {
-	if (life->closer_pid || !sk->sk_lock.owned)
+	bool in_queue = life->side == SIDE_ACCEPT && !life->owner && !sk->sk_err;
+
+	if (life->closer_pid || (!sk->sk_lock.owned && !in_queue))
 		return;
 	life->closer_pid = bpf_get_current_pid_tgid() >> 32;
 	bpf_get_current_comm(life->closer_comm, sizeof(life->closer_comm));

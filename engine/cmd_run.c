@@ -193,12 +193,12 @@ static bool load(struct script *s, const struct source *src)
 	return script_load_string(s, src->code, (size_t)(src->code_end - src->code), chunk);
 }
 
-/* The script is over; what it left attached runs until it is stopped. */
+/* A script that never called bpf.run() and leaves something attached wants it to run. */
 static void run_leftovers(struct script *s)
 {
 	enum loop_end end;
 
-	if (script_error(s) || loop_signal(script_loop(s)))
+	if (script_error(s) || script_has_run(s) || loop_signal(script_loop(s)))
 		return;
 	loop_run(script_loop(s), -1, &end);
 	if (end == LOOP_INTERRUPTED)

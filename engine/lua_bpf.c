@@ -29,6 +29,7 @@ const char *lua_run_loop(lua_State *L, double seconds, const char *where)
 	/* One bpf.run() tells the script of the interrupt; a script that runs on is ended. */
 	if (loop_signal(script_loop(s)) && lua_rawgetp(L, LUA_REGISTRYINDEX, end_name) == LUA_TBOOLEAN)
 		luaL_error(L, "interrupted");
+	script_set_ran(s);
 	outer = script_set_callback_state(s, L);
 	rc = loop_run(script_loop(s), seconds < 0 ? -1 : (int64_t)(seconds * 1e9), &end);
 	if (!rc && (end == LOOP_TIMEOUT || end == LOOP_INTERRUPTED))

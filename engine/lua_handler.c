@@ -80,7 +80,8 @@ static void args_from_names(lua_State *L, struct lprobe *lp, int index, const ch
 
 	for (;;) {
 		lua_pushvalue(L, index);
-		name = lua_getlocal(L, NULL, n + 1); /* pops the function, gives parameter names */
+		name = lua_getlocal(L, NULL, n + 1); /* of a function on top: a parameter's name */
+		lua_pop(L, 1);
 		if (!name || (n == 0 && !layout_field(layout, name)))
 			break;
 		if (n == MAX_ARGS)

@@ -24,6 +24,7 @@ struct script {
 	size_t max_memory;
 	double max_seconds;
 	char *error;
+	bool ran;
 	bool interrupted; /* an interrupt has ended Lua code */
 	timer_t watchdog;
 	bool has_watchdog;
@@ -404,6 +405,16 @@ lua_State *script_set_callback_state(struct script *s, lua_State *L)
 
 	s->callback_L = L;
 	return old;
+}
+
+void script_set_ran(struct script *s)
+{
+	s->ran = true;
+}
+
+bool script_has_run(const struct script *s)
+{
+	return s->ran;
 }
 
 struct loop *script_loop(struct script *s)

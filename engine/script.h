@@ -34,6 +34,9 @@ struct tracer *script_tracer(struct script *script);
 lua_State *script_callback_state(struct script *script);
 /* Returns the old one. */
 lua_State *script_set_callback_state(struct script *script, lua_State *L);
+/* The script has called bpf.run(), and so decides by itself when it is over. */
+void script_set_ran(struct script *script);
+bool script_has_run(const struct script *script);
 /* The script that a state belongs to. */
 struct script *script_of(lua_State *L);
 
