@@ -161,7 +161,9 @@ static __always_inline int accepted(struct sock *sk, const bool trusted)
 		owned_by_current(life, OWNER_ACCEPT);
 		return 0;
 	}
-	/* It came into the queue before we came. */
+	/* It came into the queue before we came; or by fast open, and is not established yet. */
+	if (BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_SYN_RECV)
+		older.birth_ns = bpf_ktime_get_ns();
 	older.cookie = sock_cookie(sk, trusted);
 	owned_by_current(&older, OWNER_ACCEPT);
 	sock_born(sk, &older);

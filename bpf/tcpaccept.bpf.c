@@ -45,7 +45,11 @@ static __always_inline struct sock *listener(void)
 static __always_inline void set_queue(struct tcpaccept_event *ev, const struct sock_life *life,
 				      struct sock *lsk)
 {
-	ev->queue_ns = life && life->established_ns ? ev->ts_ns - life->established_ns : OPT_NONE;
+	ev->queue_ns = OPT_NONE;
+	if (life && life->established_ns)
+		ev->queue_ns = ev->ts_ns - life->established_ns;
+	else if (life && life->birth_ns)
+		ev->queue_ns = 0; /* fast open: accepted before the handshake was complete */
 	ev->backlog = ev->backlog_max = (__u32)OPT_NONE;
 	if (!lsk || BPF_CORE_READ(lsk, __sk_common.skc_state) != TCP_LISTEN)
 		return;

@@ -12,7 +12,7 @@
 
 struct tcpconnect_event {
 	struct conn;
-	opt_u64 latency_ns DOC("SYN sent to the outcome; nil if no SYN was sent or seen");
+	opt_u64 latency_ns DOC("SYN to the outcome; nil if it failed before (no route) or is older");
 	errno_t error DOC("nil, or why it failed; ECANCELED: closed before there was an outcome");
 	__u32 zero2;
 };
@@ -25,6 +25,15 @@ struct {
 	__type(key, __u64); /* cookie */
 	__type(value, __u8);
 } told SEC(".maps");
+
+/* First attempts that fail inside connect(), by thread: soon the socket forgets its addresses. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct conn);
+} failing SEC(".maps");
 
 static __always_inline int emit(const struct conn *c, __u64 latency_ns, int error)
 {
@@ -51,6 +60,11 @@ static __always_inline bool connect_will_tell(const struct sock *sk)
 	return sk->sk_lock.owned && sock && sock->state == SS_UNCONNECTED;
 }
 
+static __always_inline __u64 latency(const struct conn *c, const struct sock_life *life)
+{
+	return life && life->birth_ns ? c->ts_ns - life->birth_ns : OPT_NONE;
+}
+
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(state, const struct sock *sk, int oldstate, int newstate)
 {
@@ -70,14 +84,18 @@ int BPF_PROG(state, const struct sock *sk, int oldstate, int newstate)
 	conn_owner(&c, life);
 	if (newstate == TCP_CLOSE) {
 		error = sk->sk_err;
-		if (!error && connect_will_tell(sk))
+		if (!error && connect_will_tell(sk)) {
+			__u32 tid = bpf_get_current_pid_tgid();
+
+			bpf_map_update_elem(&failing, &tid, &c, BPF_ANY);
 			return 0;
+		}
 		if (error)
 			bpf_map_update_elem(&told, &c.cookie, &one, BPF_ANY);
 		else
 			error = ECANCELED;
 	}
-	return emit(&c, life && life->birth_ns ? c.ts_ns - life->birth_ns : OPT_NONE, error);
+	return emit(&c, latency(&c, life), error);
 }
 
 /* Results of connect() that are no outcome of an attempt. */
@@ -132,8 +150,14 @@ static __always_inline bool set_target(struct conn *c, const struct target *to)
 static __always_inline int failed(struct sock *sk, const bool trusted, const struct target *to, long ret)
 {
 	struct sock_life *life = sock_life(sk);
-	struct conn c;
+	__u32 tid = bpf_get_current_pid_tgid();
+	struct conn c, *seen = bpf_map_lookup_elem(&failing, &tid);
 
+	if (seen) {
+		c = *seen;
+		bpf_map_delete_elem(&failing, &tid);
+		return emit(&c, latency(&c, life), -ret);
+	}
 	conn_from_sock(&c, sk, trusted);
 	conn_owner_current(&c, OWNER_CONNECT);
 	c.cookie = life ? life->cookie : made_up_cookie();

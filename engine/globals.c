@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+#include <errno.h>
+#include <sys/mman.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include "globals.h"
@@ -39,4 +41,24 @@ void *globals_find(const struct bpf_object *obj, const char *section, const char
 			return var->size == size ? base + var->offset : NULL;
 	}
 	return NULL;
+}
+
+/*
+ * libbpf keeps the initial values in memory of its own; only for a skeleton does it map the kernel's
+ * in their place (bpf_object__load_skeleton; from 1.5 on for all, and then this changes nothing).
+ */
+int globals_go_live(const struct bpf_object *obj)
+{
+	static const char *const sections[] = { ".bss", ".data" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(sections); i++) {
+		struct bpf_map *map = find_section(obj, sections[i]);
+		size_t size;
+		void *base = map ? (void *)bpf_map__initial_value(map, &size) : NULL;
+
+		if (base && mmap(base, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+				 bpf_map__fd(map), 0) == MAP_FAILED)
+			return -errno;
+	}
+	return 0;
 }

@@ -34,10 +34,6 @@ static void tell_drops(struct lprobe *lp)
 			(unsigned long long)n);
 }
 
-static void housekeeping(void *arg)
-{
-	tell_drops(arg);
-}
 
 /* The loop must not end while something is attached, nor a probe vanish that nobody refers to. */
 static void hold(lua_State *L, struct lprobe *lp, int index)
@@ -79,16 +75,30 @@ static void close_now(lua_State *L, struct lprobe *lp)
 	release(L, lp);
 }
 
+/* Every second, and at once after a close from within the handler. */
+static void housekeeping(void *arg)
+{
+	struct lprobe *lp = arg;
+
+	if (lp->close_later)
+		close_now(script_callback_state(lp->script), lp);
+	else
+		tell_drops(lp);
+}
+
 /* p:close(), __gc, __close */
 static int l_close(lua_State *L)
 {
 	struct lprobe *lp = luaL_checkudata(L, 1, PROBE_CLASS);
 
-	/* Its own handler may close it: not before the handler has returned. */
-	if (lp->in_handler)
-		lp->close_later = true;
-	else
+	if (!lp->in_handler) {
 		close_now(L, lp);
+		return 0;
+	}
+	/* Its own handler closes it: its ring is being read, so the rest has to wait for the loop. */
+	lp->close_later = true;
+	probe_detach(lp->probe);
+	loop_timer_set(lp->housekeeping, 0, 0);
 	return 0;
 }
 
@@ -108,8 +118,6 @@ static void on_event(void *arg, const void *event)
 	lp->in_handler = true;
 	lprobe_call_handler(lp, L, event);
 	lp->in_handler = false;
-	if (lp->close_later)
-		close_now(L, lp);
 }
 
 /* The options table at index (0: none) into C; strings stay Lua's. raises */
@@ -316,7 +324,7 @@ static const char *state_name(const struct lprobe *lp)
 {
 	static const char *const names[] = { "open", "loaded", "attached" };
 
-	return lp->probe ? names[probe_state(lp->probe)] : "closed";
+	return lp->probe && !lp->close_later ? names[probe_state(lp->probe)] : "closed";
 }
 
 static int l_tostring(lua_State *L)
@@ -324,7 +332,7 @@ static int l_tostring(lua_State *L)
 	struct lprobe *lp = luaL_checkudata(L, 1, PROBE_CLASS);
 	struct probe_stats stats = { 0 };
 
-	if (!lp->probe) {
+	if (!lp->probe || lp->close_later) {
 		lua_pushliteral(L, "Probe (closed)");
 		return 1;
 	}

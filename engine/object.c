@@ -6,6 +6,7 @@
 #include <bpf/libbpf.h>
 #include "attach.h"
 #include "caps.h"
+#include "globals.h"
 #include "log.h"
 #include "object.h"
 #include "util.h"
@@ -117,8 +118,10 @@ int object_load(struct object *o, object_setup_fn setup, void *arg, struct err *
 		log_libbpf_reset();
 		rc = bpf_object__load(o->bpf);
 		o->loaded = true;
-		if (!rc)
-			return 0;
+		if (!rc) {
+			rc = globals_go_live(o->bpf);
+			return rc ? err_sys(err, rc, "%s: can't map its variables", o->name) : 0;
+		}
 		if (!ways_refuse(&o->ways, &o->refused, log_libbpf_program(), log_libbpf_reason()))
 			return load_failed(o, rc, err);
 		log_msg(LOG_DEBUG, "%s: program '%s' is refused, trying another way", o->name,

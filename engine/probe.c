@@ -264,13 +264,14 @@ static int share_map(struct probe *p, struct bpf_object *obj, const char *name, 
 static int setup(void *arg, struct bpf_object *obj, struct err *err)
 {
 	struct probe *p = arg;
-	int rc = share_map(p, obj, "events", ring_map_fd(p->ring), err);
+	int rc;
 
+	probe_setup(obj, p->number);
+	rc = share_map(p, obj, "events", ring_map_fd(p->ring), err);
 	if (!rc)
 		rc = share_map(p, obj, "wakeups", ring_wakeups_fd(p->ring), err);
 	if (!rc && p->uses_socks)
 		rc = share_map(p, obj, "socks", p->socks_fd, err);
-	probe_setup_constants(obj, p->number);
 	return rc;
 }
 

@@ -15,7 +15,7 @@ struct tally_slot {
 	uint64_t pad[5];
 };
 
-void probe_setup_constants(struct bpf_object *obj, uint32_t number)
+static void set_constants(struct bpf_object *obj, uint32_t number)
 {
 	uint32_t *probe = globals_find(obj, ".rodata", "cfg_probe", sizeof(*probe));
 	bool *cookie = globals_find(obj, ".rodata", "cfg_cookie", sizeof(*cookie));
@@ -24,6 +24,32 @@ void probe_setup_constants(struct bpf_object *obj, uint32_t number)
 		*probe = number;
 	if (cookie)
 		*cookie = caps_cookie();
+}
+
+/*
+ * Before 6.1 a hash may only take memory that was set aside (the kernel warns in its log), so it
+ * is set aside, and kept moderate.
+ */
+static void preallocate(struct bpf_object *obj)
+{
+	const uint32_t most = 65536;
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, obj) {
+		if (bpf_map__type(map) != BPF_MAP_TYPE_HASH ||
+		    !(bpf_map__map_flags(map) & BPF_F_NO_PREALLOC))
+			continue;
+		bpf_map__set_map_flags(map, bpf_map__map_flags(map) & ~(uint32_t)BPF_F_NO_PREALLOC);
+		if (bpf_map__max_entries(map) > most)
+			bpf_map__set_max_entries(map, most);
+	}
+}
+
+void probe_setup(struct bpf_object *obj, uint32_t number)
+{
+	set_constants(obj, number);
+	if (!caps_map_alloc())
+		preallocate(obj);
 }
 
 void probe_read_tally(const struct bpf_object *obj, struct tally *tally)

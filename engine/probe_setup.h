@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* probe_setup.h - what bpf/probe.h gives every object: constants before loading, tallies after. */
+/* probe_setup.h - what every object needs: constants and maps before loading, tallies after. */
 #ifndef BPFNET_PROBE_SETUP_H
 #define BPFNET_PROBE_SETUP_H
 
@@ -14,8 +14,8 @@ struct tally {
 	uint64_t untracked;
 };
 
-/* Sets cfg_probe and what the programs must know of the kernel. */
-void probe_setup_constants(struct bpf_object *obj, uint32_t number);
+/* Sets cfg_probe and what the programs must know of the kernel; fits the maps to it. */
+void probe_setup(struct bpf_object *obj, uint32_t number);
 /* All zero for an object without tallies. */
 void probe_read_tally(const struct bpf_object *obj, struct tally *tally);
 

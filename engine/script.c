@@ -31,8 +31,8 @@ struct script {
 	/* Read and written by signal handlers: */
 	lua_State *volatile running; /* innermost coroutine that runs */
 	volatile sig_atomic_t depth; /* of calls from C */
-	volatile sig_atomic_t limited; /* the time limit counts for the outermost one */
-	volatile sig_atomic_t calls; /* number of the outermost call */
+	volatile sig_atomic_t limited; /* one of them is a callback, with a time limit */
+	volatile sig_atomic_t calls; /* callbacks so far */
 	volatile sig_atomic_t seen_call;
 	volatile sig_atomic_t ticks;
 };
@@ -184,18 +184,21 @@ static bool call(struct script *s, lua_State *L, int nargs, int nresults, bool l
 {
 	int base = lua_gettop(L) - nargs; /* where the function is */
 	lua_State *outer = s->running;
+	bool was_limited = s->limited;
 	int rc;
 
 	lua_pushcfunction(L, add_traceback);
 	lua_insert(L, base);
 	s->running = L;
-	if (!s->depth) {
+	/* A callback that bpf.run() makes counts, not the chunk that it is called from. */
+	if (limited && !was_limited) {
 		s->calls++;
-		s->limited = limited;
+		s->limited = true;
 	}
 	s->depth++;
 	rc = lua_pcall(L, nargs, nresults, base);
 	s->depth--;
+	s->limited = was_limited;
 	s->running = outer;
 	if (lua_gethook(L)) {
 		lua_sethook(L, NULL, 0, 0);

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <bpf/libbpf.h>
-#include "caps.h"
 #include "log.h"
 #include "object.h"
 #include "probe_setup.h"
@@ -22,12 +21,7 @@ static int setup(void *arg, struct bpf_object *obj, struct err *err)
 	s->map = bpf_object__find_map_by_name(obj, "socks");
 	if (!s->map)
 		return err_set(err, -ENOENT, "the object 'socks' has no map 'socks'");
-	if (!caps_map_alloc()) {
-		/* Before 6.1 a hash may only take memory that was set aside: keep it moderate. */
-		bpf_map__set_map_flags(s->map, 0);
-		bpf_map__set_max_entries(s->map, 65536);
-	}
-	probe_setup_constants(obj, 0);
+	probe_setup(obj, 0);
 	return 0;
 }
 

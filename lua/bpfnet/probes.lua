@@ -1,1 +1,192 @@
 -- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+-- `bpfnet probes [NAME] [--json]`: what there is to attach, and what of it this kernel allows.
+
+local nearest = require("bpfnet.nearest")
+
+local probes = {}
+
+local ORDER = {
+  probe = { "name", "doc", "available", "why", "fields", "filters", "ways" },
+  field = { "name", "type", "doc" },
+  way = { "what", "way", "program", "hook", "used", "loses" },
+}
+
+-- bpf.json writes the members of a table in the order of its metatable's `fields`.
+local function ordered(t, order)
+  return setmetatable(t, { fields = order })
+end
+
+local function print_json(list)
+  for _, probe in ipairs(list) do
+    for _, field in ipairs(probe.fields or {}) do
+      ordered(field, ORDER.field)
+    end
+    for _, way in ipairs(probe.ways or {}) do
+      ordered(way, ORDER.way)
+    end
+    print(bpf.json(probe, ORDER.probe))
+  end
+end
+
+local function longest(list, key)
+  local width = 0
+  for _, item in ipairs(list) do
+    width = math.max(width, #item[key])
+  end
+  return width
+end
+
+-- What a probe in use lacks on this kernel: of each way in use, what it says it loses.
+local function losses(probe)
+  local list = {}
+  for _, way in ipairs(probe.ways or {}) do
+    if way.used and way.loses ~= "" then
+      list[#list + 1] = way.loses
+    end
+  end
+  return list
+end
+
+-- A reason may name several attempts, which are easier to read one below the other.
+local function why(probe, indent)
+  return "not available: " .. probe.why:gsub("; ", ";\n" .. indent)
+end
+
+local function print_list(list)
+  local width = longest(list, "name")
+  for _, probe in ipairs(list) do
+    local state = probe.available and "yes" or "no "
+    local indent = (" "):rep(width + 7)
+    print((("%-" .. width .. "s  %s  %s"):format(probe.name, state, probe.doc or "")):match("^(.-) *$"))
+    if not probe.available then
+      print(indent .. why(probe, indent .. "  "))
+    else
+      for _, lost in ipairs(losses(probe)) do
+        print(indent .. "without: " .. lost)
+      end
+    end
+  end
+  print("\n`bpfnet probes NAME` shows fields, filters and hooks.")
+end
+
+local function print_fields(probe)
+  local names, types = longest(probe.fields, "name"), longest(probe.fields, "type")
+  print("\nfields:")
+  for _, field in ipairs(probe.fields) do
+    local line = ("  %-" .. names .. "s  %-" .. types .. "s  %s"):format(field.name, field.type, field.doc)
+    print((line:gsub("%s+$", "")))
+  end
+end
+
+-- Ways to hook one thing: { what=, alternatives = { { way=, used=, loses=, hooks = {...} }, ... } }
+local function grouped(ways)
+  local groups, by_what, by_way = {}, {}, {}
+  for _, way in ipairs(ways) do
+    local key = way.what .. "\0" .. (way.what == "" and way.program or way.way)
+    local group = by_what[way.what]
+    if not group then
+      group = { what = way.what, alternatives = {} }
+      by_what[way.what] = group
+      groups[#groups + 1] = group
+    end
+    local alternative = by_way[key]
+    if not alternative then
+      alternative = { way = way.way ~= "" and way.way or way.program, used = false, loses = "", hooks = {} }
+      by_way[key] = alternative
+      group.alternatives[#group.alternatives + 1] = alternative
+    end
+    alternative.used = alternative.used or way.used
+    alternative.loses = way.loses ~= "" and way.loses or alternative.loses
+    table.insert(alternative.hooks, way.hook)
+  end
+  return groups
+end
+
+local function print_ways(probe)
+  print("\nhooks (*: in use here; of alternatives the first that works is taken):")
+  for _, group in ipairs(grouped(probe.ways)) do
+    print(("  %s"):format(group.what ~= "" and group.what .. ", one of" or "always"))
+    for _, a in ipairs(group.alternatives) do
+      print(("  %s %-10s  %s"):format(a.used and "*" or " ", a.way, table.concat(a.hooks, ", ")))
+      if a.loses ~= "" then
+        print((" "):rep(16) .. "without: " .. a.loses)
+      end
+    end
+  end
+end
+
+local function print_one(probe)
+  print(("%s - %s"):format(probe.name, probe.doc or "no description"))
+  if not probe.available then
+    print(why(probe, "  "))
+  end
+  if not probe.fields then
+    return
+  end
+  print_fields(probe)
+  print("\nfilters: " .. (#probe.filters > 0 and table.concat(probe.filters, " ") or "none"))
+  print_ways(probe)
+  print(("\nexample: bpfnet run -e 'bpf.attach(\"%s\", print)'"):format(probe.name))
+end
+
+local function fail(status, message, hint)
+  io.stderr:write("bpfnet probes: ", message, "\nhint: ", hint, "\n")
+  return status
+end
+
+-- Name and whether JSON is wanted, or nil and what is wrong.
+local function parse(argv)
+  local name, json
+  for _, text in ipairs(argv) do
+    if text == "--json" then
+      json = true
+    elseif text:find("^%-") then
+      local near = nearest(text, { "--json" })
+      return nil, ("unknown option \"%s\"%s"):format(text, near and ", did you mean \"--json\"?" or "")
+    elseif name then
+      return nil, ("unexpected argument \"%s\""):format(text)
+    else
+      name = text
+    end
+  end
+  return { name = name, json = json }
+end
+
+local function find(list, name)
+  local names = {}
+  for _, probe in ipairs(list) do
+    if probe.name == name then
+      return probe
+    end
+    names[#names + 1] = probe.name
+  end
+  local near = nearest(name, names)
+  return nil, ("no probe is called \"%s\"%s"):format(name,
+    near and (", did you mean \"%s\"?"):format(near) or " (there are: " .. table.concat(names, ", ") .. ")")
+end
+
+---The subcommand.
+---@param argv string[] its arguments
+---@return integer status 0, 1 for a probe that does not exist, 2 for wrong usage
+function probes.main(argv)
+  local opt, wrong = parse(argv)
+  if not opt then
+    return fail(2, wrong, "bpfnet help probes")
+  end
+  local list = bpf.probes()
+  if not opt.name then
+    (opt.json and print_json or print_list)(list)
+    return 0
+  end
+  local probe, unknown = find(list, opt.name)
+  if not probe then
+    return fail(1, unknown, "bpfnet probes")
+  elseif opt.json then
+    print_json({ probe })
+  else
+    print_one(probe)
+  end
+  return 0
+end
+
+return probes

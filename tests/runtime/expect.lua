@@ -104,8 +104,8 @@ end
 
 local function compare_one(kind, fact, ev, failures)
   local function wrong(name, want, have)
-    failures[#failures + 1] = ("%s: %s should be %s, is %s"):format(describe(kind, fact), name,
-      tostring(want), tostring(have))
+    failures[#failures + 1] = ("%s: %s should be %s, is %s (%s)"):format(describe(kind, fact), name,
+      tostring(want), tostring(have), tostring(ev))
   end
   for _, name in ipairs(COMMON) do
     if fact[name] ~= nil and fact[name] ~= ev[name] then wrong(name, fact[name], ev[name]) end

@@ -38,6 +38,7 @@ static inline void types_add_ints(struct types *t)
 static inline void types_new(struct types *t)
 {
 	struct btf *b = btf__new_empty();
+	int bytes;
 
 	t->btf = b;
 	types_add_ints(t);
@@ -50,8 +51,9 @@ static inline void types_new(struct types *t)
 	t->err = btf__add_typedef(b, "errno_t", t->s32);
 	t->in_addr = btf__add_struct(b, "in_addr", 4);
 	btf__add_field(b, "s_addr", t->be32, 0, 0);
+	bytes = types_array(t, t->u8, 16); /* first: fields go to the newest type */
 	t->in6_addr = btf__add_struct(b, "in6_addr", 16);
-	btf__add_field(b, "in6_u", types_array(t, t->u8, 16), 0, 0);
+	btf__add_field(b, "in6_u", bytes, 0, 0);
 }
 
 static inline void types_free(struct types *t)

@@ -1,0 +1,224 @@
+-- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+-- Options of a script, from a table that says which there are.
+--
+--   local args = require("bpfnet.args")
+--   local opt = args.parse(arg, {
+--     interval = { type = "number", min = 0.1, default = 2 },
+--     side = { type = "word", words = { "connect", "accept" } },
+--   })
+--   bpf.attach("tcpclose", { filter = opt.filter }, print)
+--   bpf.run(opt.duration)
+
+local nearest = require("bpfnet.nearest")
+local script = require("bpfnet.script")
+
+local args = {}
+
+---@class bpfnet.args.Option
+---@field type "flag"|"integer"|"number"|"string"|"id"|"word" id: an integer, or else the path of something
+---@field list? boolean may be given more than once and with commas; the result is a list
+---@field min? number least that is allowed
+---@field max? number most that is allowed
+---@field words? string[] those allowed, for type "word"
+---@field default? any result where the option is not given
+
+---@class bpfnet.args.Result: table one member per option given, named like it, with "_" for "-"
+---@field format "table"|"json"|"csv"
+---@field filter? table for the option `filter` of bpf.attach
+---@field duration? number seconds
+
+local function ids(max)
+  return { type = "integer", list = true, min = 0, max = max }
+end
+
+-- The common filters, which go into the result's `filter`.
+local FILTERS = {
+  pid = ids(0x7fffffff),
+  uid = ids(0xffffffff),
+  port = ids(65535),
+  sport = ids(65535),
+  dport = ids(65535),
+  comm = { type = "string", list = true },
+  addr = { type = "string", list = true },
+  netns = { type = "id", list = true },
+  cgroup = { type = "id", list = true },
+  family = { type = "word", list = true, words = { "ipv4", "ipv6" } },
+}
+
+local COMMON = {
+  json = { type = "flag" },
+  csv = { type = "flag" },
+  help = { type = "flag" },
+  duration = { type = "number", min = 0.001, max = 1e9 },
+}
+
+local function range(option)
+  if option.min and option.max then
+    return (" from %s to %s"):format(option.min, option.max)
+  end
+  return option.min and " from " .. option.min or option.max and " up to " .. option.max or ""
+end
+
+local function number(text, option, what, value)
+  if value and (not option.min or value >= option.min) and (not option.max or value <= option.max) then
+    return value
+  end
+  return nil, ("expected %s%s, got \"%s\""):format(what, range(option), text)
+end
+
+-- Text to value, or nil and what was expected.
+local read = {}
+
+function read.integer(text, option)
+  return number(text, option, "an integer", text:find("^%-?%d+$") and math.tointeger(tonumber(text)))
+end
+
+function read.number(text, option)
+  return number(text, option, "a number", text:find("^[%d.]+$") and tonumber(text))
+end
+
+function read.string(text)
+  return text
+end
+
+function read.id(text)
+  return text:find("^%d+$") and math.tointeger(tonumber(text)) or text
+end
+
+function read.word(text, option)
+  for _, word in ipairs(option.words) do
+    if text == word then
+      return text
+    end
+  end
+  return nil, ("expected %s, got \"%s\""):format(table.concat(option.words, " or "), text)
+end
+
+local function option_of(options, name)
+  return options[name] or FILTERS[name] or COMMON[name]
+end
+
+local function known_names(options)
+  local names = {}
+  for _, list in ipairs({ options, FILTERS, COMMON }) do
+    for name in pairs(list) do
+      names[#names + 1] = "--" .. name:gsub("_", "-")
+    end
+  end
+  table.sort(names)
+  return names
+end
+
+local function no_such_option(text, options)
+  local near = nearest(text, known_names(options))
+  if near then
+    return ("unknown option \"%s\", did you mean \"%s\"?"):format(text, near)
+  end
+  return ("unknown option \"%s\" (known: %s)"):format(text, table.concat(known_names(options), ", "))
+end
+
+-- Adds what the text of one option holds to its list. nil, or what is wrong
+local function read_list(list, text, option)
+  for part in (text .. ","):gmatch("([^,]*),") do
+    if part == "" then
+      return ("expected values with commas between, got \"%s\""):format(text)
+    end
+    local value, wrong = read[option.type](part, option)
+    if value == nil then
+      return wrong
+    end
+    list[#list + 1] = value
+  end
+end
+
+-- One option with its value into the result. nil, or what is wrong
+local function set(into, name, option, text)
+  local wrong
+  if option.list then
+    into[name] = into[name] or {}
+    wrong = read_list(into[name], text, option)
+  else
+    into[name], wrong = read[option.type](text, option)
+  end
+  return wrong and ("option \"--%s\": %s"):format(name:gsub("_", "-"), wrong)
+end
+
+-- Reads argv[i]; returns the index of the next, or nil and what is wrong.
+local function read_one(result, argv, i, options)
+  local dashed, text = argv[i]:match("^(%-%-[^=]+)=?(.*)$")
+  if not dashed then
+    return nil, argv[i]:find("^%-") and no_such_option(argv[i], options)
+      or ("unexpected argument \"%s\""):format(argv[i])
+  end
+  local name, has_value = dashed:sub(3):gsub("-", "_"), argv[i]:find("=", 1, true) ~= nil
+  local option = option_of(options, name)
+  if not option then
+    return nil, no_such_option(dashed, options)
+  end
+  if option.type == "flag" then
+    result[name] = true
+    return i + 1, has_value and ("option \"%s\" takes no value"):format(dashed) or nil
+  end
+  if not has_value then
+    i, text = i + 1, argv[i + 1]
+  end
+  if not text then
+    return nil, ("option \"%s\" needs a value"):format(dashed)
+  end
+  local filtered = FILTERS[name] and not options[name]
+  result.filter = filtered and (result.filter or {}) or result.filter
+  return i + 1, set(filtered and result.filter or result, name, option, text)
+end
+
+---Reads the arguments; the form of parse() that tells instead of ending the program.
+---@param argv string[]
+---@param options? table<string, bpfnet.args.Option> besides the common ones
+---@return bpfnet.args.Result? result
+---@return string? message what is wrong
+function args.try_parse(argv, options)
+  local result, i, wrong = {}, 1, nil
+  options = options or {}
+  while argv[i] do
+    if argv[i] == "-h" then
+      result.help, i = true, i + 1
+    else
+      i, wrong = read_one(result, argv, i, options)
+    end
+    if wrong then
+      return nil, wrong
+    end
+  end
+  if result.json and result.csv then
+    return nil, "--json and --csv exclude each other"
+  end
+  for name, option in pairs(options) do
+    if result[name] == nil then
+      result[name] = option.default
+    end
+  end
+  result.format = result.json and "json" or result.csv and "csv" or "table"
+  return result
+end
+
+---Reads the script's arguments. What is wrong with them ends the program: one line on stderr, a
+---hint, status 2. `--help` that is not the first argument (which bpfnet itself answers) names the
+---options and ends it with status 0.
+---@param argv string[] the global `arg`
+---@param options? table<string, bpfnet.args.Option> besides the common ones: `--json --csv
+---  --duration`, and the filters `--pid --uid --comm --port --sport --dport --addr --netns --cgroup
+---  --family`
+---@return bpfnet.args.Result
+function args.parse(argv, options)
+  local hint = ("bpfnet run %s --help"):format(arg and arg[0] or "SCRIPT")
+  local result, wrong = args.try_parse(argv, options)
+  if not result then
+    script.fail(("%s\nhint: %s"):format(wrong, hint), 2)
+  elseif result.help then
+    print("options: " .. table.concat(known_names(options or {}), " "))
+    print("explained by: " .. hint)
+    os.exit(0, true)
+  end
+  return result
+end
+
+return args

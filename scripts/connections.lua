@@ -1,0 +1,150 @@
+-- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+-- connections - who connects to what, how often it fails and why, and how long it takes; live.
+--
+-- usage: bpfnet run connections [options]
+--
+--   --interval SECONDS  time between two tables (default 2)
+--   --rows N            lines of a table (default 20); JSON and CSV have all
+--   --failed            only destinations to which attempts failed
+--   --pid --uid --comm --port --sport --dport --addr --netns --cgroup --family
+--                       only these; values with commas between: --dport 80,443. dport and addr are
+--                       the destination's; --addr 10.0.0.0/8; netns and cgroup are numbers or paths
+--   --duration SECONDS  stop by itself
+--   --json, --csv       for programs: a row per destination and interval ("span": "interval"), at the
+--                       end one per destination for the whole time ("span": "total")
+--
+-- example:
+--   # bpfnet run connections
+--
+-- columns:
+--   COMM         process that called connect()
+--   DESTINATION  address and port
+--   TRIED OK FAILED  attempts whose outcome came in this interval; what still waits for an answer
+--                counts when the outcome is known
+--   P50 P99      time from the SYN to the established connection: half of them, 99% of them took no
+--                longer (within 2.2%)
+--   ERRORS       why attempts failed, and how many; ECANCELED: the program closed the socket before
+--                there was an outcome, as for a time limit of its own
+--
+-- Destinations with failures come first, then those with most attempts. On a terminal each table takes
+-- the place of the one before. Ctrl-C shows the whole time's table. Beyond 4096 destinations the rest
+-- is counted together, as "(others)".
+
+local args = require("bpfnet.args")
+local hist = require("bpfnet.hist")
+local live = require("bpfnet.live")
+local out = require("bpfnet.out")
+local script = require("bpfnet.script")
+local top = require("bpfnet.top")
+
+local opt = args.parse(arg, {
+  interval = { type = "number", min = 0.1, max = 86400, default = 2 },
+  rows = { type = "integer", min = 1, default = 20 },
+  failed = { type = "flag" },
+})
+
+local function new_record()
+  return { attempts = 0, failed = 0, latency = hist.new(), errors = {} }
+end
+
+local function merge(into, from)
+  into.attempts = into.attempts + from.attempts
+  into.failed = into.failed + from.failed
+  into.latency:merge(from.latency)
+  for name, n in pairs(from.errors) do
+    into.errors[name] = (into.errors[name] or 0) + n
+  end
+end
+
+local now, total = top.new({ make = new_record }), top.new({ make = new_record })
+
+local function on_connect(comm, daddr, dport, latency_ns, error)
+  local record = now:get(comm, daddr, dport)
+  record.attempts = record.attempts + 1
+  if error then
+    record.failed = record.failed + 1
+    record.errors[error] = (record.errors[error] or 0) + 1
+  elseif latency_ns then
+    record.latency:add(latency_ns)
+  end
+end
+
+local writer = out.new({
+  format = opt.format,
+  columns = {
+    { title = "COMM", width = 15, value = "comm" },
+    { title = "DESTINATION", width = 21, value = function(r) return r.daddr and out.endpoint(r.daddr, r.dport) end },
+    { title = "TRIED", width = 7, right = true, value = "attempts" },
+    { title = "OK", width = 7, right = true, value = "ok" },
+    { title = "FAILED", width = 7, right = true, value = "failed" },
+    { title = "P50", width = 6, right = true, value = function(r) return out.duration(r.p50_ns) end },
+    { title = "P99", width = 6, right = true, value = function(r) return out.duration(r.p99_ns) end },
+    { title = "ERRORS", width = 20, value = function(r) return out.counts(r.errors) end },
+  },
+  fields = {
+    "span", "time", "seconds", "comm", "daddr", "dport", "attempts", "ok", "failed", "errors", "p50_ns",
+    "p99_ns", "max_ns",
+  },
+})
+
+local function row_of(entry, span)
+  local record = entry.value
+  return {
+    span = span.name,
+    time = span.time,
+    seconds = span.seconds,
+    comm = entry.keys[1] or "(others)",
+    daddr = entry.keys[2],
+    dport = entry.keys[3],
+    attempts = record.attempts,
+    ok = record.attempts - record.failed,
+    failed = record.failed,
+    errors = record.errors,
+    p50_ns = record.latency:whole_quantile(0.5),
+    p99_ns = record.latency:whole_quantile(0.99),
+    max_ns = record.latency.max,
+  }
+end
+
+local function worse(a, b)
+  if a.value.failed ~= b.value.failed then
+    return a.value.failed > b.value.failed
+  end
+  return a.value.attempts > b.value.attempts
+end
+
+local function print_heading(entries, span)
+  local attempts, failed = 0, 0
+  for _, entry in ipairs(entries) do
+    attempts, failed = attempts + entry.value.attempts, failed + entry.value.failed
+  end
+  print(("%s: %d attempts, %d failed"):format(live.heading(span), attempts, failed))
+end
+
+local function show(span)
+  local entries, rows = (span.name == "total" and total or now):list(worse), {}
+  for _, entry in ipairs(entries) do
+    if not opt.failed or entry.value.failed > 0 then
+      rows[#rows + 1] = row_of(entry, span)
+    end
+  end
+  if opt.format == "table" then
+    print_heading(entries, span)
+  end
+  writer:block(rows, opt.rows)
+end
+
+local function turn_over()
+  total:merge(now, merge)
+  now:clear()
+end
+
+local probe = script.attach("tcpconnect", { filter = opt.filter }, on_connect)
+live.run({
+  format = opt.format,
+  interval = opt.interval,
+  duration = opt.duration,
+  probes = { probe },
+  show = show,
+  turn_over = turn_over,
+})

@@ -1,0 +1,138 @@
+-- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+-- However a script ends, nothing of it stays in the kernel.
+
+local helper = require "helper"
+
+local ATTACH = [[
+  bpf.attach("tcpconnect", function(ev) if ON_EVENT then ON_EVENT(ev) end end)
+  bpf.attach("tcpaccept", function() end)
+  bpf.attach("tcpclose", {buffer = 65536}, function() end)
+  print("attached") io.stdout:flush()
+]]
+
+-- Starts a script, waits until it is attached, lets act() end it, gives status and child.
+local function ended(code, act, options)
+  local before = helper.orphans()
+  local child = helper.start(("%s run %s -e %s"):format(helper.bpfnet, options or "",
+    helper.quote(ATTACH .. code)))
+  if act then
+    helper.wait(10, function() return child.stdout():find("attached") end)
+    act(child)
+  end
+  local status = child.wait()
+  -- the kernel frees maps and programs a moment after their last user
+  pcall(helper.wait, 3, function() return helper.new_orphans(before) == "" end)
+  assert.are.equal("", helper.new_orphans(before))
+  return status, child
+end
+
+describe("a script", function()
+  it("ends with status 0 on Ctrl-C, SIGTERM and SIGHUP, after its summary", function()
+    for _, signal in ipairs { "INT", "TERM", "HUP" } do
+      local status, child = ended([[print(bpf.run()) print("summary")]], function(c)
+        c.kill(signal)
+      end)
+      assert.are.equal(0, status, child.stderr())
+      assert.are.equal("attached\ninterrupted\nsummary\n", child.stdout())
+      assert.are.equal("", child.stderr())
+    end
+  end)
+
+  it("is run on by the engine when it leaves something attached", function()
+    local status, child = ended("", function(c) c.kill("INT") end)
+    assert.are.equal(0, status, child.stderr())
+  end)
+
+  it("that goes on running after an interrupt is ended by its next bpf.run()", function()
+    local status, child = ended("while true do bpf.run() end", function(c) c.kill("INT") end)
+    assert.are.equal(0, status, child.stderr())
+  end)
+
+  it("that is busy outside the loop is ended by Ctrl-C, also inside pcall", function()
+    local status, child = ended("while true do pcall(function() while true do end end) end",
+      function(c) c.kill("INT") end)
+    assert.are.equal(0, status, child.stderr())
+  end)
+
+  it("always ends at the second Ctrl-C", function()
+    -- a pattern match can't be interrupted by any hook
+    local status = ended([[("a"):rep(200):find(("a*"):rep(12) .. "b")]], function(c)
+      c.kill("INT")
+      os.execute("sleep 0.3")
+      c.kill("INT")
+    end)
+    assert.are.equal(130, status)
+  end)
+
+  it("leaves nothing after kill -9", function()
+    assert.are.equal(137, (ended("bpf.run()", function(c) c.kill("KILL") end)))
+  end)
+
+  it("ends with status 1, script, line and traceback on an error", function()
+    local status, child = ended("local t = nil\nprint(t.x)")
+    assert.are.equal(1, status)
+    assert.is_truthy(child.stderr():find("bpfnet: %(command line%):6: attempt to index a nil"))
+    assert.is_truthy(child.stderr():find("stack traceback:", 1, true))
+  end)
+
+  it("ends with status 1 on an error in a callback", function()
+    local status, child = ended([[
+      ON_EVENT = function(ev) error("bad luck with " .. ev.comm) end
+      os.execute("]] .. helper.traffic .. [[ -c 1 echo4 >/dev/null")
+      bpf.run(5) print("not reached")]])
+    assert.are.equal(1, status)
+    assert.is_truthy(child.stderr():find("(command line):5: bad luck with tr-client", 1, true))
+    assert.is_truthy(child.stderr():find("stack traceback:", 1, true))
+    assert.is_falsy(child.stdout():find("not reached"))
+  end)
+
+  it("can catch that error around bpf.run()", function()
+    local status, child = ended([[
+      ON_EVENT = function() error("caught") end
+      os.execute("]] .. helper.traffic .. [[ -c 1 echo4 >/dev/null")
+      local ok, why = pcall(bpf.run, 5) print(ok, why:match("caught"))]])
+    assert.are.equal(0, status, child.stderr())
+    assert.is_truthy(child.stdout():find("false\tcaught"))
+  end)
+
+  it("ends with bpf.stop() from a callback", function()
+    local status, child = ended([[bpf.after(0.05, bpf.stop) print(bpf.run())]])
+    assert.are.equal(0, status)
+    assert.are.equal("attached\nstopped\n", child.stdout())
+  end)
+
+  it("has runaway callbacks stopped, in the time that was set", function()
+    for _, body in ipairs {
+      "while true do end",
+      "while true do pcall(function() while true do end end) end",
+      "coroutine.wrap(function() while true do end end)()",
+      "local co = coroutine.create(function() while true do pcall(function() while true do end end)"
+        .. " end end) while true do coroutine.resume(co) end",
+    } do
+      local start = bpf.now()
+      local status, child = ended("bpf.after(0.01, function() " .. body .. " end) bpf.run()", nil,
+        "--limit-time 0.2")
+      assert.are.equal(1, status)
+      assert.is_truthy(child.stderr():find("ran longer than 0.2 s and was stopped", 1, true),
+        child.stderr())
+      assert.is_true(bpf.now() - start < 5e9)
+    end
+  end)
+
+  it("can't take more memory than it may", function()
+    local status, child = ended("local t = {} while true do t[#t + 1] = ('x'):rep(1e5) .. #t end",
+      nil, "--limit-mem 8")
+    assert.are.equal(1, status)
+    assert.is_truthy(child.stderr():find("not enough memory", 1, true))
+  end)
+
+  it("may close a probe in its own callback", function()
+    local status, child = ended([[
+      local p
+      p = bpf.attach("tcpconnect", {buffer = 65536}, function() p:close() print("closed") end)
+      os.execute("]] .. helper.traffic .. [[ -c 3 echo4 >/dev/null")
+      bpf.run(0.3) print(p)]])
+    assert.are.equal(0, status, child.stderr())
+    assert.are.equal("attached\nclosed\nProbe (closed)\n", child.stdout())
+  end)
+end)

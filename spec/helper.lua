@@ -1,0 +1,130 @@
+-- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+-- What the specs share: other processes, real traffic, and a look at what is left in the kernel.
+
+local cjson = require "cjson"
+local helper = {}
+
+local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$")
+helper.root = io.popen("cd " .. here .. "/.. && pwd"):read("l")
+helper.out = helper.root .. "/.output"
+helper.bpfnet = helper.out .. "/bpfnet"
+helper.traffic = helper.out .. "/tests/traffic"
+
+---Runs a shell command.
+---@return string output standard output and error together
+---@return integer status exit status, or 128 and the signal's number
+function helper.sh(fmt, ...)
+  local p = assert(io.popen((select("#", ...) > 0 and fmt:format(...) or fmt) .. " 2>&1"))
+  local text = p:read("a")
+  local _, kind, code = p:close()
+  return text, kind == "signal" and 128 + code or code
+end
+
+---Quotes a word for the shell.
+function helper.quote(word)
+  return "'" .. word:gsub("'", "'\\''") .. "'"
+end
+
+---Runs `bpfnet run ARGS`, at most 20 seconds.
+function helper.run(args)
+  return helper.sh("timeout 20 %s run %s", helper.bpfnet, args)
+end
+
+---Runs code in a bpfnet of its own.
+function helper.code(code, options)
+  return helper.run((options or "") .. " -e " .. helper.quote(code))
+end
+
+---Waits until f() gives something true, at most `seconds`; returns that.
+function helper.wait(seconds, f)
+  local deadline = bpf.now() + seconds * 1e9
+  repeat
+    local value = f()
+    if value then return value end
+    os.execute("sleep 0.02")
+  until bpf.now() > deadline
+  error("waited " .. seconds .. " s in vain", 2)
+end
+
+function helper.read(path)
+  local f = io.open(path)
+  if not f then return nil end
+  local text = f:read("a")
+  f:close()
+  return text
+end
+
+---Starts a shell command in the background; its output goes to files.
+---@return table child {pid=, kill=, wait=, stdout=, stderr=}
+function helper.start(command)
+  local base = os.tmpname()
+  -- Without job control a shell starts background children with SIGINT ignored; env undoes that.
+  local p = assert(io.popen(("env --default-signal=INT %s >%s.out 2>%s.err </dev/null & echo $!;"
+    .. " wait $!; echo $? >%s.status"):format(command, base, base, base)))
+  local child = { pid = math.tointeger(p:read("n")) }
+  function child.kill(signal) os.execute(("kill -%s %d"):format(signal, child.pid)) end
+  function child.stdout() return helper.read(base .. ".out") or "" end
+  function child.stderr() return helper.read(base .. ".err") or "" end
+  -- Exit status, after at most 15 seconds.
+  function child.wait()
+    local status = helper.wait(15, function()
+      return tonumber((helper.read(base .. ".status") or ""):match("%d+"))
+    end)
+    p:close()
+    return status
+  end
+  return child
+end
+
+---Numbers of the programs, links and maps in the kernel that no process holds: what leaked.
+function helper.orphans()
+  local found = {}
+  for _, kind in ipairs { "prog", "link", "map" } do
+    local list = cjson.decode((helper.sh("bpftool -j %s show 2>/dev/null", kind)))
+    for _, item in ipairs(list) do
+      if not item.pids or #item.pids == 0 then
+        found[kind .. " " .. tostring(item.id) .. " " .. tostring(item.name)] = true
+      end
+    end
+  end
+  return found
+end
+
+---What is in `after` and not in `before`.
+function helper.new_orphans(before)
+  local new = {}
+  for name in pairs(helper.orphans()) do
+    if not before[name] then new[#new + 1] = name end
+  end
+  return table.concat(new, ", ")
+end
+
+---Path of a cgroup of our own, made when first asked for: by it our connections are told from
+---those of other programs on the machine. Gone with the process.
+function helper.cgroup()
+  if not helper.own_cgroup then
+    local mount = helper.sh("awk '$3 == \"cgroup2\" {print $2; exit}' /proc/mounts"):match("%S+")
+    local path = ("%s/bpfnet-spec-%d"):format(mount, bpf.now())
+    local text, status = helper.sh("mkdir %s", path)
+    assert(status == 0, text)
+    helper.own_cgroup = path
+    -- removed when the state is closed, after all the processes in it have ended
+    helper.remover = setmetatable({}, { __gc = function() os.remove(path) end })
+  end
+  return helper.own_cgroup
+end
+
+---A command that runs traffic with these arguments in that cgroup.
+function helper.traffic_command(args)
+  return ("sh -c 'echo $$ > %s/cgroup.procs; exec %s %s'"):format(helper.cgroup(), helper.traffic,
+    args)
+end
+
+---Runs traffic in our cgroup and gives its facts.
+function helper.traffic_facts(args)
+  local text, status = helper.sh("%s", helper.traffic_command(args))
+  assert(status == 0, text)
+  return require("expect").parse(text)
+end
+
+return helper

@@ -1,0 +1,77 @@
+-- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+-- What does not fit into the ring is counted, exactly, and said.
+
+local helper = require "helper"
+
+local OURS = { cgroup = helper.cgroup() }
+
+describe("a ring that is too small", function()
+  it("loses events, and seen + dropped is what was made", function()
+    local seen = 0
+    local p = bpf.attach("tcpclose", { buffer = 4096, filter = OURS }, function() seen = seen + 1 end)
+    -- Nobody reads while the traffic runs: the loop stands still.
+    local _, status = helper.sh("%s", helper.traffic_command("-c 500 churn"))
+    assert.are.equal(0, status)
+    bpf.run(0.2)
+    local stats = p:stats()
+    p:close()
+    assert.is_true(stats.dropped > 0)
+    assert.are.equal(seen, stats.events)
+    assert.are.equal(1000, seen + stats.dropped)
+  end)
+
+  it("tells the user at once and at the end", function()
+    local text, status = helper.code(([[
+      local p = bpf.attach("tcpclose", {buffer = 4096, filter = {cgroup = "%s", comm = "tr-client"}}, function() end)
+      os.execute(%q)
+      bpf.run(1.5)
+      local s = p:stats()
+      print("sum", s.events + s.dropped, s.dropped)
+    ]]):format(helper.cgroup(), helper.traffic_command("-c 500 churn") .. " >/dev/null"))
+    assert.are.equal(0, status, text)
+    local sum, dropped = text:match("sum\t(%d+)\t(%d+)")
+    assert.are.equal("500", sum)
+    assert.is_truthy(text:find("warning: probe 'tcpclose': " .. dropped .. " events lost", 1, true))
+  end)
+
+  it("does not disturb probes on the shared ring", function()
+    local counts = { small = 0, shared = 0 }
+    local a = bpf.attach("tcpclose", { buffer = 4096, filter = OURS }, function()
+      counts.small = counts.small + 1
+    end)
+    local b = bpf.attach("tcpclose", { filter = OURS }, function()
+      counts.shared = counts.shared + 1
+    end)
+    helper.sh("%s", helper.traffic_command("-c 300 churn"))
+    bpf.run(0.2)
+    assert.are.equal(600, counts.shared)
+    assert.are.equal(600, counts.small + a:stats().dropped)
+    assert.are.equal(0, b:stats().dropped)
+    a:close()
+    b:close()
+  end)
+end)
+
+describe("events of several probes", function()
+  it("come in the order in which they happened", function()
+    local last, n, born = 0, 0, {}
+    local probes = {}
+    for _, name in ipairs { "tcpconnect", "tcpaccept", "tcpclose" } do
+      probes[#probes + 1] = bpf.attach(name, { filter = OURS }, function(ev)
+        n = n + 1
+        if ev.probe == "tcpclose" then
+          assert(born[ev.cookie], "closed before it was born")
+        else
+          born[ev.cookie] = true
+        end
+        -- two CPUs may take their time stamps and places crosswise, by microseconds
+        assert(ev.ts_ns > last - 1e6, "out of order")
+        last = ev.ts_ns
+      end)
+    end
+    helper.sh("%s", helper.traffic_command("-c 500 churn"))
+    bpf.run(0.3)
+    for _, p in ipairs(probes) do p:close() end
+    assert.are.equal(2000, n)
+  end)
+end)

@@ -1,0 +1,125 @@
+-- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+-- tcpconnect, tcpaccept and tcpclose on real connections, of which every event is known.
+
+local expect = require "expect"
+local helper = require "helper"
+
+-- Ways to hook that this kernel may have; "" is the one that is chosen by itself.
+local WAYS = { "", "kprobe", "kretprobe", "tp" }
+
+local function ways_of(program_prefix)
+  local ways = {}
+  for _, probe in ipairs(bpf.probes()) do
+    if probe.name == "tcpaccept" then
+      for _, way in ipairs(probe.ways) do
+        if way.what == program_prefix then ways[way.way] = true end
+      end
+    end
+  end
+  return ways
+end
+
+local function usable(way)
+  if way == "" then return true end
+  local p = bpf.load("tcpaccept", { way = way })
+  p:close()
+  for _, probe in ipairs(bpf.probes()) do
+    if probe.name == "tcpaccept" then
+      -- a way that does not work here is passed over in silence, so look at what would be taken
+      local has_kprobes = io.open("/sys/bus/event_source/devices/kprobe/type")
+      if has_kprobes then has_kprobes:close() end
+      return way == "tp" or has_kprobes ~= nil
+    end
+  end
+end
+
+local function check(facts, got)
+  local failures, count = expect.compare(facts, got)
+  assert.are.equal("", table.concat(failures, "\n"))
+  return count
+end
+
+describe("the TCP probes", function()
+  it("know every way that this spec tries", function()
+    local ways = ways_of("accept")
+    for _, way in ipairs(WAYS) do assert.is_true(way == "" or ways[way] == true) end
+  end)
+
+  for _, way in ipairs(WAYS) do
+    local name = way == "" and "the best way" or way
+    it("see exactly what happened, by " .. name, function()
+      if not usable(way) then
+        pending("this kernel has no " .. way)
+        return
+      end
+      local got = expect.collect { way = way ~= "" and way or nil }
+      local facts = helper.traffic_facts("-c 3 all")
+      bpf.run(0.2)
+      expect.close(got)
+      if way == "kretprobe" then
+        -- an accept that fast open completes early, and io_uring's, do pass there too
+        assert.is_true(#facts > 0)
+      end
+      assert.is_true(check(facts, got) > 200)
+    end)
+  end
+
+  it("see what had begun before they came", function()
+    local base = os.tmpname()
+    local child = helper.start(("%s -c 3 -r %s.ready -w %s.go -o %s.facts old blocked queued"
+      .. " connecting"):format(helper.traffic, base, base, base))
+    helper.wait(20, function() return helper.read(base .. ".ready") end)
+    local got = expect.collect()
+    os.execute("touch " .. base .. ".go")
+    assert.are.equal("timeout", bpf.run(0.1))
+    local text = helper.wait(60, function()
+      bpf.run(0.1)
+      return helper.read(base .. ".facts")
+    end)
+    bpf.run(0.2)
+    assert.are.equal(0, child.wait())
+    expect.close(got)
+    assert.is_true(check(expect.parse(text), got) > 20)
+  end)
+
+  it("name the owner by how it is known", function()
+    local got = expect.collect()
+    helper.traffic_facts("-c 1 echo4 never_accepted")
+    bpf.run(0.2)
+    expect.close(got)
+    local owners = {}
+    for _, ev in ipairs(got.close) do owners[ev.owner] = true end
+    assert.is_true(owners.connect and owners.accept and owners.unknown)
+    for _, ev in ipairs(got.close) do
+      if ev.owner == "unknown" then assert.are.equal(0, ev.pid) end
+    end
+  end)
+
+  it("count every connection of a churn", function()
+    local n = 2000
+    local counts = { tcpconnect = 0, tcpaccept = 0, tcpclose = 0 }
+    local probes, bytes = {}, 0
+    for name in pairs(counts) do
+      probes[name] = bpf.attach(name, { filter = { cgroup = helper.cgroup() } },
+        function(ev)
+          counts[ev.probe] = counts[ev.probe] + 1
+          if ev.probe == "tcpclose" then bytes = bytes + ev.rx_bytes end
+        end)
+    end
+    local text, status = helper.sh("%s", helper.traffic_command("-p 2 -c " .. n .. " churn"))
+    assert.are.equal(0, status, text)
+    bpf.run(0.3)
+    for name, p in pairs(probes) do
+      local stats = p:stats()
+      assert.are.equal(0, stats.dropped)
+      assert.are.equal(0, stats.untracked)
+      assert.are.equal(0, stats.malformed)
+      assert.are.equal(counts[name], stats.events)
+      p:close()
+    end
+    assert.are.equal(2 * n, counts.tcpconnect)
+    assert.are.equal(2 * n, counts.tcpaccept)
+    assert.are.equal(4 * n, counts.tcpclose)
+    assert.are.equal(2 * n * (100 + 1000), bytes)
+  end)
+end)
