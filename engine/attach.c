@@ -63,6 +63,9 @@ int attach_program(struct bpf_link **link, struct bpf_program *prog)
 
 	if (str_starts(sec, "tp/"))
 		return attach_tracepoint(link, prog, sec + strlen("tp/"));
-	*link = bpf_program__attach(prog);
+	if (str_starts(sec, "tp_btf/") || str_starts(sec, "fentry/") || str_starts(sec, "fexit/"))
+		*link = bpf_program__attach_trace(prog);
+	else
+		*link = bpf_program__attach(prog);
 	return *link ? 0 : -errno;
 }

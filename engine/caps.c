@@ -14,6 +14,7 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include "caps.h"
+#include "kbtf.h"
 #include "util.h"
 
 #define MIN_KERNEL_MAJOR 5
@@ -113,7 +114,7 @@ bool caps_fentry(void)
 	};
 
 	if (!known) {
-		int id = libbpf_find_vmlinux_btf_id("tcp_set_state", BPF_TRACE_FENTRY);
+		int id = kbtf_find("tcp_set_state", BTF_KIND_FUNC);
 
 		known = loads(ret0, ARRAY_SIZE(ret0), BPF_TRACE_FENTRY, id) ? YES : NO;
 	}
@@ -132,7 +133,7 @@ bool caps_cookie(void)
 	};
 
 	if (!known) {
-		int id = libbpf_find_vmlinux_btf_id("tcp_destroy_sock", BPF_TRACE_RAW_TP);
+		int id = kbtf_find("btf_trace_tcp_destroy_sock", BTF_KIND_TYPEDEF);
 
 		known = loads(insns, ARRAY_SIZE(insns), BPF_TRACE_RAW_TP, id) ? YES : NO;
 	}
@@ -149,7 +150,7 @@ bool caps_map_alloc(void)
 	static enum answer known;
 
 	if (!known)
-		known = libbpf_find_vmlinux_btf_id("bpf_mem_alloc_init", BPF_TRACE_FENTRY) > 0 ? YES : NO;
+		known = kbtf_find("bpf_mem_alloc_init", BTF_KIND_FUNC) > 0 ? YES : NO;
 	return known == YES;
 }
 

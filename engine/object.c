@@ -7,6 +7,7 @@
 #include "attach.h"
 #include "caps.h"
 #include "globals.h"
+#include "kbtf.h"
 #include "log.h"
 #include "object.h"
 #include "util.h"
@@ -18,31 +19,57 @@ struct object {
 	char prefer[24];
 	struct bpf_object *bpf;
 	bool loaded;
+	int types_fd; /* the kernel's types that it needs, see kbtf.h */
 	struct ways ways;
 	struct refusals refused;
 	struct bpf_link *links[WAYS_MAX];
 	int nr_links;
 };
 
-static int reopen(struct object *o, struct err *err)
+static int open_elf(struct object *o, struct err *err)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = o->name);
+	char types[40];
+	int rc;
+
+	if (o->types_fd >= 0) {
+		snprintf(types, sizeof(types), "/proc/self/fd/%d", o->types_fd);
+		opts.btf_custom_path = types;
+	}
+	log_libbpf_reset();
+	o->bpf = bpf_object__open_mem(o->elf, o->size, &opts);
+	if (o->bpf)
+		return 0;
+	rc = -errno;
+	err_sys(err, rc, "'%s' is not a BPF object that can be opened", o->name);
+	if (*log_libbpf_reason())
+		err_hint(err, "%s", log_libbpf_reason());
+	return rc;
+}
+
+/* The first time twice: what it needs of the kernel's types is known only when it is open. */
+static int reopen(struct object *o, struct err *err)
+{
 	int rc;
 
 	object_detach(o);
 	bpf_object__close(o->bpf);
+	o->bpf = NULL;
 	o->loaded = false;
-	log_libbpf_reset();
-	o->bpf = bpf_object__open_mem(o->elf, o->size, &opts);
-	if (!o->bpf) {
-		rc = -errno;
-		err_sys(err, rc, "'%s' is not a BPF object that can be opened", o->name);
-		if (*log_libbpf_reason())
-			err_hint(err, "%s", log_libbpf_reason());
+	rc = open_elf(o, err);
+	if (rc)
 		return rc;
-	}
 	if (!bpf_object__btf(o->bpf))
 		return err_set(err, -EINVAL, "'%s' has no BTF: compile it with -g", o->name);
+	if (o->types_fd < 0 && caps_check(err) == 0) {
+		o->types_fd = kbtf_subset(o->bpf, err);
+		if (o->types_fd < 0)
+			return o->types_fd;
+		bpf_object__close(o->bpf);
+		rc = open_elf(o, err);
+		if (rc)
+			return rc;
+	}
 	rc = ways_choose(&o->ways, o->bpf, &o->refused, *o->prefer ? o->prefer : NULL, err);
 	return rc ? err_prefix(err, "%s", o->name) : 0;
 }
@@ -60,6 +87,7 @@ int object_open(struct object **out, const char *name, const void *elf, size_t s
 	snprintf(o->prefer, sizeof(o->prefer), "%s", prefer ? prefer : "");
 	o->elf = elf;
 	o->size = size;
+	o->types_fd = -1;
 	rc = reopen(o, err);
 	if (rc) {
 		object_close(o);
@@ -75,6 +103,7 @@ void object_close(struct object *o)
 		return;
 	object_detach(o);
 	bpf_object__close(o->bpf);
+	close_fd(&o->types_fd);
 	free(o);
 }
 

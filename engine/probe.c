@@ -8,6 +8,7 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include "caps.h"
+#include "kbtf.h"
 #include "object.h"
 #include "probe.h"
 #include "probe_setup.h"
@@ -316,6 +317,7 @@ int probe_attach(struct probe *p, struct err *err)
 		if (!rc)
 			rc = object_attach(p->obj, err);
 	} while (rc == -EAGAIN);
+	kbtf_release();
 	if (!rc)
 		p->state = PROBE_ATTACHED;
 	return rc;

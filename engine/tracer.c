@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 #include <errno.h>
 #include <stdlib.h>
+#include "kbtf.h"
 #include "probe.h"
 #include "pump.h"
 #include "socks.h"
@@ -26,6 +27,7 @@ struct tracer *tracer_new(struct loop *loop, uint64_t ring_bytes)
 	struct tracer *t = calloc(1, sizeof(*t));
 
 	if (t) {
+		kbtf_register_handlers();
 		t->loop = loop;
 		t->ring_bytes = ring_bytes;
 	}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/btf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include "kbtf.h"
+#include "kbtf_subset.h"
+#include "util.h"
+
+static struct kbtf kernel; /* data NULL: not read */
+
+/* Newer kernels (6.16) can map the file, older ones have to copy it. */
+static int read_file(void)
+{
+	int fd = open("/sys/kernel/btf/vmlinux", O_RDONLY | O_CLOEXEC), rc = 0;
+	struct stat st;
+	size_t done = 0;
+	ssize_t n;
+
+	if (fd < 0 || fstat(fd, &st)) {
+		rc = -errno;
+		goto out;
+	}
+	kernel.size = (size_t)st.st_size;
+	kernel.data = mmap(NULL, kernel.size, PROT_READ, MAP_PRIVATE, fd, 0);
+	kernel.mapped = kernel.data != MAP_FAILED;
+	if (kernel.mapped)
+		goto out;
+	kernel.data = malloc(kernel.size);
+	while (kernel.data && done < kernel.size) {
+		n = read(fd, kernel.data + done, kernel.size - done);
+		if (n <= 0)
+			break;
+		done += (size_t)n;
+	}
+	if (!kernel.data || done < kernel.size)
+		rc = -EIO;
+out:
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+/* Bytes that follow struct btf_type (Documentation/bpf/btf.rst). */
+static size_t extra_size(const struct btf_type *t)
+{
+	switch (btf_kind(t)) {
+	case BTF_KIND_INT:
+	case BTF_KIND_VAR:
+	case BTF_KIND_DECL_TAG:
+		return 4;
+	case BTF_KIND_ARRAY:
+		return sizeof(struct btf_array);
+	case BTF_KIND_ENUM:
+	case BTF_KIND_FUNC_PROTO:
+		return 8ULL * btf_vlen(t);
+	case BTF_KIND_STRUCT:
+	case BTF_KIND_UNION:
+	case BTF_KIND_DATASEC:
+	case BTF_KIND_ENUM64:
+		return 12ULL * btf_vlen(t);
+	}
+	return 0;
+}
+
+size_t kbtf_type_size(const struct btf_type *t)
+{
+	return sizeof(*t) + extra_size(t);
+}
+
+/* Where each type starts; types have different sizes, and refer to each other by number. */
+static int index_types(void)
+{
+	const struct btf_header *hdr = (const void *)kernel.data;
+	const char *types, *end;
+	size_t room = 0;
+
+	if (kernel.size < sizeof(*hdr) || hdr->magic != BTF_MAGIC)
+		return -EINVAL;
+	types = kernel.data + hdr->hdr_len + hdr->type_off;
+	end = types + hdr->type_len;
+	kernel.strings = kernel.data + hdr->hdr_len + hdr->str_off;
+	kernel.types = types;
+	kernel.n = 1; /* type 0 is void */
+	for (const char *p = types; p < end;) {
+		if (kernel.n >= room) {
+			uint32_t *bigger;
+
+			room = room ? 2 * room : 1 << 17;
+			bigger = realloc(kernel.at, room * sizeof(*bigger));
+			if (!bigger)
+				return -ENOMEM;
+			kernel.at = bigger;
+		}
+		kernel.at[kernel.n++] = (uint32_t)(p - types);
+		p += kbtf_type_size((const void *)p);
+	}
+	return 0;
+}
+
+static int use_kernel(void)
+{
+	int rc;
+
+	if (kernel.at)
+		return 0;
+	rc = read_file();
+	if (!rc)
+		rc = index_types();
+	if (rc)
+		kbtf_release();
+	return rc;
+}
+
+void kbtf_release(void)
+{
+	if (kernel.mapped)
+		munmap(kernel.data, kernel.size);
+	else
+		free(kernel.data);
+	free(kernel.at);
+	memset(&kernel, 0, sizeof(kernel));
+}
+
+int kbtf_find(const char *name, int kind)
+{
+	int rc = use_kernel();
+
+	if (rc)
+		return rc;
+	for (uint32_t id = 1; id < kernel.n; id++) {
+		const struct btf_type *t = kbtf_type(&kernel, id);
+
+		if (btf_kind(t) == kind && str_eq(kernel.strings + t->name_off, name))
+			return (int)id;
+	}
+	return -ENOENT;
+}
+
+static int write_all(int fd, const void *data, size_t size)
+{
+	for (size_t done = 0; done < size;) {
+		ssize_t n = write(fd, (const char *)data + done, size - done);
+
+		if (n <= 0)
+			return -EIO;
+		done += (size_t)n;
+	}
+	return 0;
+}
+
+int kbtf_subset(const struct bpf_object *obj, struct err *err)
+{
+	struct kbtf_bytes bytes = { 0 };
+	int rc = use_kernel(), fd;
+
+	if (rc)
+		return err_sys(err, rc, "can't read the kernel's BTF from /sys/kernel/btf/vmlinux");
+	rc = kbtf_make_subset(&kernel, bpf_object__btf(obj), &bytes);
+	fd = rc ? rc : memfd_create("btf", MFD_CLOEXEC);
+	if (!rc && fd < 0)
+		rc = -errno;
+	if (!rc)
+		rc = write_all(fd, bytes.data, bytes.size);
+	free(bytes.data);
+	if (!rc)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return err_sys(err, rc, "can't prepare the kernel's types");
+}
+
+/* Section name to the BTF entity that the kernel wants the id of (libbpf.c: find_kernel_btf_id). */
+static int attach_id(const char *sec)
+{
+	const char *target = strchr(sec, '/');
+	char name[128];
+
+	if (!target)
+		return -EINVAL;
+	target++;
+	if (str_starts(sec, "tp_btf/")) {
+		snprintf(name, sizeof(name), "btf_trace_%s", target);
+		return kbtf_find(name, BTF_KIND_TYPEDEF);
+	}
+	if (str_starts(sec, "iter/")) {
+		snprintf(name, sizeof(name), "bpf_iter_%s", target);
+		return kbtf_find(name, BTF_KIND_FUNC);
+	}
+	return kbtf_find(target, BTF_KIND_FUNC);
+}
+
+/* The program becomes one for tracing only here: before, libbpf would have read all of the BTF. */
+static int prepare_load(struct bpf_program *prog, struct bpf_prog_load_opts *opts, long attach_type)
+{
+	int id = attach_id(bpf_program__section_name(prog)), rc;
+
+	if (id < 0)
+		return id;
+	rc = bpf_program__set_type(prog, BPF_PROG_TYPE_TRACING);
+	if (rc)
+		return rc;
+	opts->expected_attach_type = (enum bpf_attach_type)attach_type;
+	opts->attach_btf_id = (uint32_t)id;
+	return 0;
+}
+
+void kbtf_register_handlers(void)
+{
+	static const struct {
+		const char *sec;
+		enum bpf_attach_type type;
+	} kinds[] = {
+		{ "tp_btf+", BPF_TRACE_RAW_TP },
+		{ "fentry+", BPF_TRACE_FENTRY },
+		{ "fexit+", BPF_TRACE_FEXIT },
+		{ "iter+", BPF_TRACE_ITER },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		LIBBPF_OPTS(libbpf_prog_handler_opts, opts, .cookie = kinds[i].type,
+			    .prog_prepare_load_fn = prepare_load);
+
+		libbpf_register_prog_handler(kinds[i].sec, BPF_PROG_TYPE_RAW_TRACEPOINT,
+					     kinds[i].type, &opts);
+	}
+}
