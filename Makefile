@@ -104,6 +104,37 @@ $(OUT)/embedded.o: $(OUT)/embedded.c $(LUA_SRC) $(SCRIPTS)
 	$(call say,CC,$<)
 	$(Q)$(CC) -std=gnu11 $(CFLAGS) $(INCLUDE) -c -o $@ $<
 
+# The newest lists, then only what is missing; nothing to do costs no network.
+deps:
+	$(Q)missing=$$(dpkg-query -W -f '$${Package} $${db:Status-Abbrev}\n' $(BUILD_DEPS) $(TEST_DEPS) 2>/dev/null | \
+		awk '$$2 == "ii" { have[$$1] = 1 } END { n = split("$(BUILD_DEPS) $(TEST_DEPS)", p, " "); \
+		for (i = 1; i <= n; i++) if (!have[p[i]]) printf "%s ", p[i] }'); \
+	if [ -n "$$missing" ]; then \
+		echo "  APT      $$missing"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi
+
+# Each through a make of its own: what deps installs is looked for when make starts.
+demo: deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)sh scripts/demo.sh
+
+check: deps
+	$(Q)$(MAKE) --no-print-directory -j$$(nproc) all
+	$(Q)tests/run
+
+# Tests without installing anything; PART="unit spec" runs some.
+test: all
+	$(Q)tests/run $(PART)
+
+install: all
+	install -D -m 755 $(OUT)/bpfnet $(DESTDIR)$(PREFIX)/bin/bpfnet
+	install -d $(DESTDIR)$(PREFIX)/share/bpfnet/scripts $(DESTDIR)$(PREFIX)/share/bpfnet/bpf
+	install -m 644 $(SCRIPTS) $(DESTDIR)$(PREFIX)/share/bpfnet/scripts
+	install -m 644 $(BPF_HDR) $(DESTDIR)$(PREFIX)/share/bpfnet/bpf
+	install -D -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/bpfnet/LICENSE
+
 clean:
 	rm -rf $(OUT)
 

@@ -14,6 +14,7 @@
 #include "util.h"
 
 #define MAX_ENTRIES 16384 /* max_entries of filter_set and filter_nets */
+#define MAX_KIND    31 /* filter_active has a bit for each, and the bank above */
 
 void filter_kinds_read(struct filter_kinds *kinds, const struct btf *btf)
 {
@@ -24,12 +25,15 @@ void filter_kinds_read(struct filter_kinds *kinds, const struct btf *btf)
 	kinds->n = 0;
 	for (int i = 0; t && i < btf_vlen(t) && i < (int)ARRAY_SIZE(kinds->kind); i++) {
 		const char *name = btf__name_by_offset(btf, btf_enum(t)[i].name_off);
+		int number = btf_enum(t)[i].val;
 
+		if (number < 0 || number > MAX_KIND)
+			continue;
 		name += str_starts(name, "FILTER_") ? strlen("FILTER_") : 0;
 		if (to + strlen(name) + 1 > kinds->text + sizeof(kinds->text))
 			break;
-		kinds->kind[i].name = to;
-		kinds->kind[i].number = btf_enum(t)[i].val;
+		kinds->kind[kinds->n].name = to;
+		kinds->kind[kinds->n].number = number;
 		while (*name)
 			*to++ = (char)tolower((unsigned char)*name++);
 		*to++ = '\0';
@@ -251,7 +255,7 @@ static const char *next_kind(const void *arg, int i)
 static int no_such_filter(const struct filter *f, const char *name, struct err *err)
 {
 	const char *near = nearest_name(name, next_kind, f->kinds);
-	char known[400] = "none";
+	char known[640] = "none"; /* room for kinds->text with commas */
 	size_t len = 0;
 
 	for (int i = 0; i < f->kinds->n; i++)
@@ -265,6 +269,8 @@ static int no_such_filter(const struct filter *f, const char *name, struct err *
 
 int filter_add(struct filter *f, const char *name, const struct value *v, struct err *err)
 {
+	if (v->type == VALUE_STR && strlen(v->s) != v->len)
+		return expected(name, "text without NUL bytes", v, err);
 	for (int i = 0; i < f->kinds->n; i++)
 		if (str_eq(f->kinds->kind[i].name, name))
 			return add_value(f, f->kinds->kind[i].number, name, v, err);

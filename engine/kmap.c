@@ -20,16 +20,39 @@ static bool is_percpu(enum bpf_map_type type)
 	       type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
 }
 
-static int read_layouts(struct kmap *map, const struct bpf_map *m, const struct btf *btf,
-			const char *name, struct err *err)
+/*
+ * Type ids of the map's key and value as its definition in the object says. Not libbpf's
+ * bpf_map__btf_key_type_id(): for a shared map those are ids in the other object's BTF.
+ */
+static void find_types(const struct btf *btf, const char *name, int *key, int *value)
 {
-	int rc;
+	int id = btf__find_by_name_kind(btf, name, BTF_KIND_VAR);
+	const struct btf_type *t = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
 
-	if (!bpf_map__btf_key_type_id(m) || !bpf_map__btf_value_type_id(m))
+	*key = *value = 0;
+	t = t ? btf__type_by_id(btf, t->type) : NULL;
+	for (int i = 0; t && btf_is_struct(t) && i < btf_vlen(t); i++) {
+		const struct btf_member *m = btf_members(t) + i;
+		const char *what = btf__name_by_offset(btf, m->name_off);
+		const struct btf_type *ptr = btf__type_by_id(btf, m->type);
+
+		if (str_eq(what, "key"))
+			*key = (int)ptr->type;
+		else if (str_eq(what, "value"))
+			*value = (int)ptr->type;
+	}
+}
+
+static int read_layouts(struct kmap *map, const struct btf *btf, const char *name, struct err *err)
+{
+	int key, value, rc;
+
+	find_types(btf, name, &key, &value);
+	if (!key || !value)
 		return err_set(err, -EINVAL, "map '%s' has no described key and value", name);
-	rc = layout_new(&map->key, btf, (int)bpf_map__btf_key_type_id(m), err);
+	rc = layout_new(&map->key, btf, key, err);
 	if (!rc)
-		rc = layout_new(&map->value, btf, (int)bpf_map__btf_value_type_id(m), err);
+		rc = layout_new(&map->value, btf, value, err);
 	return rc ? err_prefix(err, "map '%s'", name) : 0;
 }
 
@@ -47,7 +70,7 @@ int kmap_open(struct kmap **out, struct bpf_object *obj, const char *name, struc
 		return err_set(err, -ENOMEM, "out of memory");
 	map->fd = bpf_map__fd(m);
 	map->copies = is_percpu(bpf_map__type(m)) ? libbpf_num_possible_cpus() : 1;
-	rc = read_layouts(map, m, bpf_object__btf(obj), name, err);
+	rc = read_layouts(map, bpf_object__btf(obj), name, err);
 	if (rc) {
 		kmap_close(map);
 		return rc;

@@ -69,6 +69,7 @@ void loop_free(struct loop *l)
 	if (!l)
 		return;
 	if (l->signal_watch) {
+		signals.fn = NULL; /* its argument may be gone when the next one comes */
 		loop_unwatch(l->signal_watch);
 		close_fd(&signals.fd);
 	}
@@ -293,8 +294,10 @@ int loop_catch_signals(struct loop *l, void (*fn)(void *arg), void *arg, struct 
 	signals.fn = fn;
 	signals.arg = arg;
 	l->signal_watch = loop_watch(l, signals.fd, EPOLLIN | EPOLLET, on_signal_fd, l);
-	if (!l->signal_watch)
+	if (!l->signal_watch) {
+		close_fd(&signals.fd);
 		return err_sys(err, -ENOMEM, "can't wait for signals");
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(caught); i++) {
 		struct sigaction old;
 

@@ -9,6 +9,7 @@
 #include "util.h"
 
 #define MAX_FIELDS 128
+#define MAX_DEPTH  8
 
 /* Names and enum tables of a layout live in one list of blocks, freed together. */
 struct block {
@@ -20,6 +21,7 @@ struct builder {
 	const struct btf *btf;
 	struct layout *layout;
 	struct err *err;
+	int depth;
 };
 
 static void *keep(struct layout *layout, size_t size)
@@ -46,7 +48,9 @@ static const struct btf_type *resolve(const struct btf *btf, int id, const char 
 	const struct btf_type *t = btf__type_by_id(btf, id);
 
 	*name = "";
-	while (t && (btf_is_mod(t) || btf_is_typedef(t))) {
+	for (int i = 0; t && (btf_is_mod(t) || btf_is_typedef(t)); i++) {
+		if (i == 32) /* as in libbpf: a typedef of itself */
+			return NULL;
 		if (btf_is_typedef(t) && !**name)
 			*name = btf__name_by_offset(btf, t->name_off);
 		t = btf__type_by_id(btf, t->type);
@@ -100,6 +104,7 @@ static int set_enum(struct builder *b, struct field *f, const struct btf_type *t
 		return err_set(b->err, -ENOMEM, "out of memory");
 	for (int i = 0; i < n; i++) {
 		names[i].value = e[i].val;
+		f->has_negative |= e[i].val < 0;
 		names[i].name = enum_text(b->layout, btf__name_by_offset(b->btf, e[i].name_off), own);
 		if (!names[i].name)
 			return err_set(b->err, -ENOMEM, "out of memory");
@@ -124,7 +129,7 @@ static int set_array(struct builder *b, struct field *f, const struct btf_type *
 	const char *name;
 	const struct btf_type *elem = resolve(b->btf, (int)a->type, &name);
 
-	if (!elem || !btf_is_int(elem) || elem->size != 1)
+	if (!elem || !btf_is_int(elem) || elem->size != 1 || !a->nelems)
 		return no_such_type(b, f, "an array of something else than bytes");
 	f->size = a->nelems;
 	f->kind = str_eq(name, "char") ? FIELD_STR : FIELD_BYTES;
@@ -133,8 +138,6 @@ static int set_array(struct builder *b, struct field *f, const struct btf_type *
 
 static int set_int(struct builder *b, struct field *f, const struct btf_type *t, const char *name)
 {
-	if (t->size > 8)
-		return no_such_type(b, f, "wider than 64 bits");
 	if (btf_int_encoding(t) & BTF_INT_BOOL)
 		f->kind = FIELD_BOOL;
 	else if (str_eq(name, "errno_t"))
@@ -148,6 +151,11 @@ static int set_int(struct builder *b, struct field *f, const struct btf_type *t,
 	return 0;
 }
 
+static bool is_word(uint32_t size)
+{
+	return size == 1 || size == 2 || size == 4 || size == 8;
+}
+
 /* The table that says how a type is seen: by its kind, and where that is not enough, its name. */
 static int set_kind(struct builder *b, struct field *f, int type_id)
 {
@@ -157,6 +165,8 @@ static int set_kind(struct builder *b, struct field *f, int type_id)
 	if (!t)
 		return no_such_type(b, f, "of an unknown type");
 	f->size = t->size;
+	if ((btf_is_int(t) || btf_is_enum(t)) && !is_word(t->size))
+		return no_such_type(b, f, "not of 1, 2, 4 or 8 bytes");
 	switch (btf_kind(t)) {
 	case BTF_KIND_INT:
 		return set_int(b, f, t, name);
@@ -180,6 +190,20 @@ static int set_kind(struct builder *b, struct field *f, int type_id)
 static bool is_padding(const char *name)
 {
 	return str_starts(name, "zero") || str_starts(name, "pad");
+}
+
+/* BTF is a part of a file, which may say anything: no field may reach beyond the record. */
+static int check_place(struct builder *b, const struct field *f)
+{
+	if (f->size > b->layout->size || f->offset > b->layout->size - f->size)
+		return no_such_type(b, f, "not inside it");
+	if (!f->bit_size)
+		return 0;
+	if (f->kind > FIELD_ERRNO || f->kind == FIELD_BE || f->kind == FIELD_OPT)
+		return no_such_type(b, f, "a bit field of another type than integers");
+	if (f->bit_offset + f->bit_size > (int)f->size * 8)
+		return no_such_type(b, f, "a bit field that crosses its integer");
+	return 0;
 }
 
 static int add_struct(struct builder *b, int type_id, uint32_t base);
@@ -216,7 +240,7 @@ static int add_member(struct builder *b, int type_id, int i, uint32_t base)
 		f->bit_offset = (uint8_t)(bits - (f->offset - base) * 8);
 	}
 	b->layout->nr_fields++;
-	return 0;
+	return check_place(b, f);
 }
 
 static int add_struct(struct builder *b, int type_id, uint32_t base)
@@ -229,8 +253,12 @@ static int add_struct(struct builder *b, int type_id, uint32_t base)
 		type_id = (int)btf__type_by_id(b->btf, type_id)->type;
 	if (!t || !btf_is_struct(t))
 		return err_set(b->err, -EINVAL, "'%s' has a nameless union", b->layout->name);
+	if (b->depth == MAX_DEPTH)
+		return err_set(b->err, -EINVAL, "'%s' is nested too deeply", b->layout->name);
+	b->depth++;
 	for (int i = 0; i < btf_vlen(t) && !rc; i++)
 		rc = add_member(b, type_id, i, base);
+	b->depth--;
 	return rc;
 }
 
@@ -266,7 +294,7 @@ static int build(struct builder *b, int type_id)
 int layout_new(struct layout **out, const struct btf *btf, int type_id, struct err *err)
 {
 	struct layout *layout = calloc(1, sizeof(*layout));
-	struct builder b = { btf, layout, err };
+	struct builder b = { btf, layout, err, 0 };
 	int rc;
 
 	*out = NULL;

@@ -44,6 +44,7 @@ struct field {
 	uint8_t bit_size; /* 0: not a bit field */
 	const struct enum_name *names; /* FIELD_ENUM */
 	int nr_names;
+	bool has_negative; /* one of the names' values is */
 };
 
 struct layout {

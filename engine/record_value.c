@@ -80,7 +80,7 @@ static uint32_t field_bits(const struct field *f)
 
 static bool is_signed(const struct field *f)
 {
-	return f->kind == FIELD_INT || f->kind == FIELD_ERRNO || f->kind == FIELD_ENUM;
+	return f->kind == FIELD_INT || f->kind == FIELD_ERRNO || f->has_negative;
 }
 
 static int64_t get_int(const struct field *f, const uint8_t *rec)
@@ -88,7 +88,7 @@ static int64_t get_int(const struct field *f, const uint8_t *rec)
 	uint64_t v = load(f, rec + f->offset) >> f->bit_offset;
 	uint32_t unused = 64 - field_bits(f);
 
-	if (is_signed(f) && !(f->kind == FIELD_ENUM && f->size < 4))
+	if (is_signed(f))
 		return (int64_t)(v << unused) >> unused;
 	return (int64_t)(v << unused >> unused);
 }
@@ -236,7 +236,7 @@ static int set_name(const struct field *f, uint8_t *rec, const struct value *v, 
 	for (int i = 0; i < f->nr_names; i++)
 		if (strlen(f->names[i].name) == v->len && !memcmp(f->names[i].name, v->s, v->len))
 			return set_int(f, rec, f->names[i].value, err);
-	number = f->kind == FIELD_ERRNO ? errno_number(v->s) : 0;
+	number = f->kind == FIELD_ERRNO && strlen(v->s) == v->len ? errno_number(v->s) : 0;
 	return number ? set_int(f, rec, number, err) : wrong(f, v, err);
 }
 
@@ -244,7 +244,7 @@ static int set_addr(const struct field *f, uint8_t *rec, const struct value *v, 
 {
 	uint8_t addr[16];
 
-	if (v->type != VALUE_STR || !addr_parse(v->s, addr))
+	if (v->type != VALUE_STR || strlen(v->s) != v->len || !addr_parse(v->s, addr))
 		return wrong(f, v, err);
 	if (f->kind == FIELD_ADDR6)
 		memcpy(rec + f->offset, addr, 16);

@@ -28,6 +28,7 @@ struct ring {
 	uint64_t *producer_pos; /* page before the data, read-only */
 	uint8_t *data; /* mapped twice in a row, so that no record is cut */
 	volatile struct wakeup *wakeups;
+	bool reading;
 };
 
 static uint64_t round_size(uint64_t size, uint64_t page)
@@ -171,6 +172,10 @@ int ring_consume(struct ring *r, int max, ring_fn fn, void *arg)
 	uint32_t len;
 	int n = 0;
 
+	/* From inside fn: that round goes on with the rest, and holds a record that is in use. */
+	if (r->reading)
+		return 0;
+	r->reading = true;
 	while (n < max && (rec = next_record(r, pos, &len))) {
 		uint32_t size = len & ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
 		const struct event_hdr *hdr = (const void *)rec->data;
@@ -182,6 +187,7 @@ int ring_consume(struct ring *r, int max, ring_fn fn, void *arg)
 		__atomic_store_n(r->consumer_pos, pos, __ATOMIC_SEQ_CST);
 		n++;
 	}
+	r->reading = false;
 	return n;
 }
 

@@ -2,8 +2,8 @@
 /*
  * ring.h - a BPF ring buffer that several probes write into, and its reader.
  *
- * Our own reader instead of libbpf's: a round is bounded, and a callback may not return (a Lua
- * error may pass through) without the same record coming twice.
+ * Our own reader instead of libbpf's: a round is bounded, and a callback that drains the ring, as a
+ * handler may, does not get the same record again. Callbacks must return.
  */
 #ifndef BPFNET_RING_H
 #define BPFNET_RING_H
@@ -29,7 +29,7 @@ int ring_map_fd(const struct ring *ring);
 int ring_wakeups_fd(const struct ring *ring);
 /* At once for every event (true), or at most once in 20 ms with the reader looking by itself. */
 void ring_set_low_latency(struct ring *ring, bool low_latency);
-/* Gives up to `max` records to fn. Returns how many; less than max means that it is empty. */
+/* Gives up to `max` records to fn, none from inside fn. Returns how many; less: it is empty. */
 int ring_consume(struct ring *ring, int max, ring_fn fn, void *arg);
 /* Nothing waits, and the next event will cause a wake-up. */
 bool ring_is_quiet(const struct ring *ring);

@@ -7,28 +7,34 @@
 --   --rows N            lines of a table (default 20); JSON and CSV have all
 --   --failed            only destinations to which attempts failed
 --   --pid --uid --comm --port --sport --dport --addr --netns --cgroup --family
---                       only these; values with commas between: --dport 80,443. dport and addr are
---                       the destination's; --addr 10.0.0.0/8; netns and cgroup are numbers or paths
+--                       only these; commas between several: --dport 80,443. dport is the
+--                       destination's; addr an address or network; netns and cgroup are
+--                       numbers or paths
 --   --duration SECONDS  stop by itself
---   --json, --csv       for programs: a row per destination and interval ("span": "interval"), at the
---                       end one per destination for the whole time ("span": "total")
+--   --json, --csv       for programs: a row per destination and interval ("span": "interval"),
+--                       at the end one per destination for the whole time ("span": "total")
 --
 -- example:
 --   # bpfnet run connections
+--   19:53:06  last 2.0 s: 61 attempts, 1 failed
+--   COMM            DESTINATION             TRIED      OK  FAILED    P50    P99 ERRORS
+--   curl            127.0.0.1:8090              1       0       1      -      - ECONNREFUSED 1
+--   curl            127.0.0.1:8080             40      40       0   73us  326us -
+--   curl            127.0.0.1:8081             20      20       0   54us  199us -
 --
 -- columns:
---   COMM         process that called connect()
+--   COMM         the process that called connect()
 --   DESTINATION  address and port
---   TRIED OK FAILED  attempts whose outcome came in this interval; what still waits for an answer
---                counts when the outcome is known
---   P50 P99      time from the SYN to the established connection: half of them, 99% of them took no
---                longer (within 2.2%)
---   ERRORS       why attempts failed, and how many; ECANCELED: the program closed the socket before
---                there was an outcome, as for a time limit of its own
+--   TRIED OK FAILED  attempts whose outcome came in this interval; what still waits for an
+--                answer counts when the outcome is known
+--   P50 P99      time from the SYN to the established connection: half of them, 99% of them
+--                took no longer (within 2.2%)
+--   ERRORS       why attempts failed, and how many. ECANCELED: the program closed the socket
+--                before there was an outcome, as for a time limit of its own
 --
--- Destinations with failures come first, then those with most attempts. On a terminal each table takes
--- the place of the one before. Ctrl-C shows the whole time's table. Beyond 4096 destinations the rest
--- is counted together, as "(others)".
+-- Destinations with failures come first, then those with most attempts. On a terminal each
+-- table takes the place of the one before. Ctrl-C shows the whole time. Beyond 4096
+-- destinations the rest is counted together, as "(others)".
 
 local args = require("bpfnet.args")
 local hist = require("bpfnet.hist")
@@ -69,21 +75,25 @@ local function on_connect(comm, daddr, dport, latency_ns, error)
   end
 end
 
+local function destination(row)
+  return row.daddr and out.endpoint(row.daddr, row.dport)
+end
+
 local writer = out.new({
   format = opt.format,
   columns = {
     { title = "COMM", width = 15, value = "comm" },
-    { title = "DESTINATION", width = 21, value = function(r) return r.daddr and out.endpoint(r.daddr, r.dport) end },
+    { title = "DESTINATION", width = 21, value = destination },
     { title = "TRIED", width = 7, right = true, value = "attempts" },
     { title = "OK", width = 7, right = true, value = "ok" },
     { title = "FAILED", width = 7, right = true, value = "failed" },
-    { title = "P50", width = 6, right = true, value = function(r) return out.duration(r.p50_ns) end },
-    { title = "P99", width = 6, right = true, value = function(r) return out.duration(r.p99_ns) end },
-    { title = "ERRORS", width = 20, value = function(r) return out.counts(r.errors) end },
+    { title = "P50", width = 6, right = true, value = "p50_ns", show = out.duration },
+    { title = "P99", width = 6, right = true, value = "p99_ns", show = out.duration },
+    { title = "ERRORS", width = 20, value = "errors", show = out.counts },
   },
   fields = {
-    "span", "time", "seconds", "comm", "daddr", "dport", "attempts", "ok", "failed", "errors", "p50_ns",
-    "p99_ns", "max_ns",
+    "span", "time", "seconds", "comm", "daddr", "dport", "attempts", "ok", "failed", "errors",
+    "p50_ns", "p99_ns", "max_ns",
   },
 })
 

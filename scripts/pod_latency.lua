@@ -1,39 +1,50 @@
 -- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
--- pod_latency - per container: how long its connections wait to be accepted, and to be established.
+-- pod_latency - how long each container's connections wait to be established and accepted.
 --
--- A server that is too slow lets connections wait in the accept queue, where no log of its own shows
--- them; a client that reaches its servers slowly shows here before the requests begin.
+-- A server that is too slow lets connections wait in the accept queue, where no log of its own
+-- shows them. A client whose way to its servers is slow shows before its requests begin.
 --
 -- usage: bpfnet run pod_latency [options]
 --
 --   --interval SECONDS  time between two pairs of tables (default 5)
 --   --rows N            lines of a table (default 20); JSON and CSV have all
 --   --pid --uid --comm --port --sport --dport --addr --netns --cgroup --family
---                       only these; values with commas between: --sport 80,443. sport is the port of
---                       the container's own end; --cgroup takes a number or a path, as
---                       /sys/fs/cgroup/kubepods.slice/... (that cgroup itself, not those below it)
+--                       only these; commas between several: --sport 80,443. sport is the port
+--                       of this end, dport the peer's; netns and cgroup are numbers or paths,
+--                       as /sys/fs/cgroup/system.slice (just that one, not what is below it)
 --   --duration SECONDS  stop by itself
---   --json, --csv       for programs: a row per container, side ("accept", "connect"), port and
---                       interval ("span": "interval"), at the end for the whole time ("total")
+--   --json, --csv       for programs: a row per container, side ("accept", "connect"), port
+--                       and interval ("span": "interval"); at the end for the whole time
+--                       ("span": "total")
 --
 -- example:
 --   # bpfnet run pod_latency
+--   19:53:09  last 5.0 s
+--   SERVER                          PORT  ACCEPTS    P50    P99    MAX       QUEUE
+--   pod7d3e9a52/9c1f4be2a7d3        8080       40   14ms   53ms   53ms         2/5
+--   pode4b0c6f1/51d8e07b3ac2        8081       20  2.8ms   16ms   16ms         0/9
+--
+--   CLIENT                          PORT    TRIED    P50    P99    MAX  FAILED ERRORS
+--   pode4b0c6f1/51d8e07b3ac2        8090        2      -      -      -       2 ECONNREFUSED 2
+--   pode4b0c6f1/51d8e07b3ac2        8080       40   83us  312us  312us       0 -
+--   pode4b0c6f1/51d8e07b3ac2        8081       20   54us  202us  202us       0 -
 --
 -- columns:
---   SERVER, CLIENT  cgroup that the socket belongs to, by the end of its path: podUID/CONTAINER for
---                   Kubernetes. JSON has the whole path. "cgroup:ID": it was gone before its name
---                   could be read
---   PORT            port listened on; of the peer for clients
---   ACCEPTS         connections accepted
---   P50 P99 MAX     servers: time in the accept queue, from established to accepted; clients: from the
---                   SYN to established. Quantiles within 2.2%
---   QUEUE           most connections that an accept() left waiting, and how many may wait. When the
---                   first comes near the second, the kernel drops new connections
---   TRIED FAILED    attempts to connect with a known outcome
---   ERRORS          why they failed
+--   SERVER CLIENT  the cgroup that the socket belongs to, by the end of its path; for
+--                  Kubernetes podUID/CONTAINER, both shortened. JSON has the whole path.
+--                  "cgroup:ID": it was gone before its name could be read
+--   PORT           that is listened on; for clients the peer's
+--   ACCEPTS        connections accepted
+--   P50 P99 MAX    servers: time in the accept queue, from established to accepted; clients:
+--                  from the SYN to established. Quantiles are within 2.2%
+--   QUEUE          the most connections that an accept() left waiting, of how many may wait.
+--                  When the first nears the second, the kernel begins to drop new ones
+--   TRIED FAILED   attempts to connect whose outcome is known
+--   ERRORS         why they failed
 --
--- Slowest first (P99). On a terminal each pair of tables takes the place of the one before. Ctrl-C
--- shows the whole time. Beyond 4096 rows the rest is counted together, as "(others)".
+-- Failures come first, then the slowest (P99). On a terminal each pair of tables takes the
+-- place of the one before. Ctrl-C shows the whole time. Beyond 4096 rows the rest is counted
+-- together, as "(others)".
 
 local args = require("bpfnet.args")
 local cgroups = require("bpfnet.cgroup")
@@ -49,7 +60,8 @@ local opt = args.parse(arg, {
 })
 
 local function new_record()
-  return { count = 0, failed = 0, latency = hist.new(), errors = {}, backlog = nil, backlog_max = nil }
+  -- and backlog, backlog_max, where they are known
+  return { count = 0, failed = 0, latency = hist.new(), errors = {} }
 end
 
 local function merge(into, from)
@@ -59,12 +71,16 @@ local function merge(into, from)
   for name, n in pairs(from.errors) do
     into.errors[name] = (into.errors[name] or 0) + n
   end
-  into.backlog = from.backlog and math.max(into.backlog or 0, from.backlog) or into.backlog
-  into.backlog_max = from.backlog_max or into.backlog_max
+  if from.backlog and from.backlog >= (into.backlog or 0) then
+    into.backlog, into.backlog_max = from.backlog, from.backlog_max
+  end
 end
 
-local servers = { interval = top.new({ make = new_record }), total = top.new({ make = new_record }) }
-local clients = { interval = top.new({ make = new_record }), total = top.new({ make = new_record }) }
+local function new_spans()
+  return { interval = top.new({ make = new_record }), total = top.new({ make = new_record }) }
+end
+
+local servers, clients = new_spans(), new_spans()
 
 local function on_accept(cgroup, sport, queue_ns, backlog, backlog_max)
   local record = servers.interval:get(cgroup, sport)
@@ -96,47 +112,36 @@ local function name(row)
   return cgroups.short(row.cgroup_path)
 end
 
-local function latency_columns()
+local function columns(who, how_many, ...)
   return {
-    { title = "P50", width = 6, right = true, value = function(r) return out.duration(r.p50_ns) end },
-    { title = "P99", width = 6, right = true, value = function(r) return out.duration(r.p99_ns) end },
-    { title = "MAX", width = 6, right = true, value = function(r) return out.duration(r.max_ns) end },
+    { title = who, width = 30, value = name },
+    { title = "PORT", width = 5, right = true, value = "port" },
+    { title = how_many, width = 8, right = true, value = "count" },
+    { title = "P50", width = 6, right = true, value = "p50_ns", show = out.duration },
+    { title = "P99", width = 6, right = true, value = "p99_ns", show = out.duration },
+    { title = "MAX", width = 6, right = true, value = "max_ns", show = out.duration },
+    ...,
   }
 end
 
-local function columns(before, after)
-  local all = table.move(latency_columns(), 1, 3, #before + 1, before)
-  return table.move(after, 1, #after, #all + 1, all)
-end
-
 local FIELDS = {
-  "span", "time", "seconds", "side", "cgroup_path", "cgroup", "port", "count", "failed", "errors", "p50_ns",
-  "p99_ns", "max_ns", "backlog", "backlog_max",
+  "span", "time", "seconds", "side", "cgroup_path", "cgroup", "port", "count", "failed", "errors",
+  "p50_ns", "p99_ns", "max_ns", "backlog", "backlog_max",
 }
 
 local server_writer = out.new({
   format = opt.format,
-  columns = columns({
-    { title = "SERVER", width = 30, value = name },
-    { title = "PORT", width = 5, right = true, value = "port" },
-    { title = "ACCEPTS", width = 8, right = true, value = "count" },
-  }, {
-    { title = "QUEUE", width = 11, right = true, value = queue },
-  }),
+  columns = columns("SERVER", "ACCEPTS",
+    { title = "QUEUE", width = 11, right = true, value = queue }),
   fields = FIELDS,
 })
 
 -- Rows of both kinds make one stream for programs, two tables for the eye.
 local client_writer = opt.format ~= "table" and server_writer or out.new({
   format = opt.format,
-  columns = columns({
-    { title = "CLIENT", width = 30, value = name },
-    { title = "PORT", width = 5, right = true, value = "port" },
-    { title = "TRIED", width = 8, right = true, value = "count" },
-  }, {
+  columns = columns("CLIENT", "TRIED",
     { title = "FAILED", width = 7, right = true, value = "failed" },
-    { title = "ERRORS", width = 20, value = function(r) return out.counts(r.errors) end },
-  }),
+    { title = "ERRORS", width = 20, value = "errors", show = out.counts }),
   fields = FIELDS,
 })
 
@@ -161,38 +166,40 @@ local function row_of(entry, side, span)
   }
 end
 
-local function slower(a, b)
-  local x, y = a.value.latency:quantile(0.99) or -1, b.value.latency:quantile(0.99) or -1
-  if x ~= y then
-    return x > y
+local function worse(a, b)
+  a, b = a.value, b.value
+  if a.failed ~= b.failed then
+    return a.failed > b.failed
+  elseif a.p99 ~= b.p99 then
+    return a.p99 > b.p99
   end
-  return a.value.count > b.value.count
+  return a.count > b.count
 end
 
-local function rows_of(records, side, span)
+-- The entries in order; their cgroups are asked for, so that one scan() can find them all.
+local function ranked(records)
+  for _, entry in ipairs(records:list()) do
+    entry.value.p99 = entry.value.latency:quantile(0.99) or -1
+    if entry.keys[1] then
+      cgroups.path(entry.keys[1])
+    end
+  end
+  return records:list(worse)
+end
+
+local function rows_of(entries, side, span)
   local rows = {}
-  for i, entry in ipairs(records:list(slower)) do
+  for i, entry in ipairs(entries) do
     rows[i] = row_of(entry, side, span)
   end
   return rows
 end
 
--- Names are looked up for all ids together, before the rows are made.
-local function learn_names(span)
-  for _, records in ipairs({ servers[span.name], clients[span.name] }) do
-    for _, entry in ipairs(records:list(slower)) do
-      if entry.keys[1] then
-        cgroups.path(entry.keys[1])
-      end
-    end
-  end
-  cgroups.scan()
-end
-
 local function show(span)
-  learn_names(span)
-  local accepted = rows_of(servers[span.name], "accept", span)
-  local connected = rows_of(clients[span.name], "connect", span)
+  local accepted, connected = ranked(servers[span.name]), ranked(clients[span.name])
+  cgroups.scan()
+  accepted = rows_of(accepted, "accept", span)
+  connected = rows_of(connected, "connect", span)
   if opt.format == "table" then
     print(live.heading(span) .. (#accepted + #connected == 0 and ": nothing" or ""))
   end

@@ -1,36 +1,45 @@
 -- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
--- tcplife - a line for each TCP connection that ends: whose it was, how much it carried, how it ended.
+-- tcplife - a line for each TCP connection that ends: whose it was, what it carried, how it ended.
 --
 -- usage: bpfnet run tcplife [options]
 --
---   --side connect|accept  only ends of connections made by (accepted by) processes of this host; of
---                          a connection within the host both ends are shown without it
---   --end WHAT,...         only those that ended so: fin, rst_sent, rst_received, timeout, aborted,
---                          error
+--   --side connect|accept  only this side of connections. One within this host has two
+--                          ends here, both of which are shown without it
+--   --end WHAT,...         only those that ended so: fin, rst_sent, rst_received, timeout,
+--                          aborted, error
 --   --pid --uid --comm --port --sport --dport --addr --netns --cgroup --family
---                          only these; values with commas between: --dport 80,443. sport is this
---                          host's port, dport the peer's, port either; --addr 10.0.0.0/8; netns and
---                          cgroup are numbers or paths, --cgroup /sys/fs/cgroup/system.slice
+--                          only these; commas between several: --dport 80,443. sport is
+--                          this host's port, dport the peer's, port either, addr an address
+--                          or network of either; netns and cgroup are numbers or paths
 --   --duration SECONDS     stop by itself
 --   --json, --csv          for programs: exact numbers, units in the names
 --
 -- example:
---   # bpfnet run tcplife --port 8080
---   TIME     PID     COMM
+-- # bpfnet run tcplife --port 8080
+-- TIME     PID     COMM         LOCAL                    REMOTE                   RX    TX LASTED  SRTT RETR END
+-- 20:05:23 16068   orders       127.0.0.1:8080        <- 127.0.0.1:49050         78B   22B   14ms  31us    0 fin local
+-- 20:05:23 16085   curl         127.0.0.1:49050       -> 127.0.0.1:8080          22B   78B   14ms  25us    0 fin remote
+-- 20:05:24 16068   orders       127.0.0.1:8080        <- 127.0.0.1:49056         78B   22B   29ms  23us    0 fin local
+-- 20:05:24 16084   curl         127.0.0.1:49056       -> 127.0.0.1:8080          22B   78B   29ms  12us    0 fin remote
+-- ^C
+-- 80 connection ends, 3.9K received, 3.9K sent
+-- ended by: fin 80
+-- duration: p50 36ms, p99 65ms, max 65ms
 --
 -- columns:
---   TIME      when it ended, local time
---   PID COMM  process that connected or accepted, also if another one closed it. "1234~": it held the
---             socket when tracing began; "-": never accepted
---   LOCAL REMOTE  this host's end and the peer's; -> connected, <- accepted, -- not known
---   RX TX     payload received and sent, retransmissions not counted
---   DURATION  from the SYN to the end; "-" if it began before tracing did
---   SRTT      smoothed round-trip time at the end
---   RETR      segments retransmitted
---   END       how it ended and by whose FIN or RST: local, remote; kernel: it timed out. Then "old"
---             if it began before tracing did, and who closed this end if that was another process
+--   TIME          when it ended, local time
+--   PID COMM      the process that connected or accepted, also if another one closed it.
+--                 "1234~": it held the socket when tracing began; "-": nobody accepted
+--   LOCAL REMOTE  this end and the peer's: -> connected, <- accepted, -- not known
+--   RX TX         payload received and sent, retransmissions not counted
+--   LASTED        from the SYN to the end; "-" if it began before tracing did
+--   SRTT          smoothed round-trip time at the end
+--   RETR          segments retransmitted
+--   END           how it ended, and whose FIN or RST came first: local, remote; kernel: it timed out.
+--                 "old": it began before tracing did. "closed by": another process than the
+--                 owner closed this end
 --
--- At the end (Ctrl-C, --duration) the table is followed by totals.
+-- Ctrl-C or the end of --duration adds totals to the table.
 
 local args = require("bpfnet.args")
 local clock = require("bpfnet.clock")
@@ -38,28 +47,28 @@ local hist = require("bpfnet.hist")
 local out = require("bpfnet.out")
 local script = require("bpfnet.script")
 
+local ENDS = { "fin", "rst_sent", "rst_received", "timeout", "aborted", "error" }
+local ARROWS = { connect = "->", accept = "<-", unknown = "--" }
+
 local opt = args.parse(arg, {
   side = { type = "word", words = { "connect", "accept" } },
-  ["end"] = {
-    type = "word",
-    list = true,
-    words = { "fin", "rst_sent", "rst_received", "timeout", "aborted", "error" },
-  },
+  ["end"] = { type = "word", list = true, words = ENDS },
 })
 
-local ARROWS = { connect = "->", accept = "<-" }
-
 local function owner(ev)
-  if ev.owner == "unknown" then
-    return nil
+  if ev.owner ~= "unknown" then
+    return ev.pid .. (ev.owner == "scan" and "~" or "")
   end
-  return ev.pid .. (ev.owner == "scan" and "~" or "")
 end
 
-local function how(ev)
+local function comm(ev)
+  return ev.owner ~= "unknown" and ev.comm or nil
+end
+
+local function ending(ev)
   local text = ev["end"]
   if ev.closed_by ~= "unknown" then
-    text = text .. " by " .. ev.closed_by
+    text = text .. " " .. ev.closed_by
   end
   if ev.old then
     text = text .. ", old"
@@ -70,62 +79,81 @@ local function how(ev)
   return text
 end
 
+local function laddr(ev)
+  return out.endpoint(ev.saddr, ev.sport)
+end
+
+local function raddr(ev)
+  return out.endpoint(ev.daddr, ev.dport)
+end
+
+local function srtt(ev)
+  return out.duration(ev.srtt_us * 1000)
+end
+
 local writer = out.new({
   format = opt.format,
   columns = {
-    { title = "TIME", width = 8, value = function(ev) return clock.hms(ev.ts_ns) end },
-    { title = "PID", width = 8, value = owner },
-    { title = "COMM", width = 15, value = function(ev) return ev.comm ~= "" and ev.comm or nil end },
-    { title = "LOCAL", width = 21, value = function(ev) return out.endpoint(ev.saddr, ev.sport) end },
-    { title = "", width = 2, value = function(ev) return ARROWS[ev.side] or "--" end },
-    { title = "REMOTE", width = 21, value = function(ev) return out.endpoint(ev.daddr, ev.dport) end },
-    { title = "RX", width = 5, right = true, value = function(ev) return out.bytes(ev.rx_bytes) end },
-    { title = "TX", width = 5, right = true, value = function(ev) return out.bytes(ev.tx_bytes) end },
-    { title = "DURATION", width = 8, right = true, value = function(ev) return out.duration(ev.duration_ns) end },
-    { title = "SRTT", width = 6, right = true, value = function(ev) return out.duration(ev.srtt_us * 1000) end },
+    { title = "TIME", width = 8, value = "ts_ns", show = clock.hms },
+    { title = "PID", width = 7, value = owner },
+    { title = "COMM", width = 12, value = comm },
+    { title = "LOCAL", width = 21, value = laddr },
+    { title = "", width = 2, value = "side", show = function(side) return ARROWS[side] end },
+    { title = "REMOTE", width = 21, value = raddr },
+    { title = "RX", width = 5, right = true, value = "rx_bytes", show = out.bytes },
+    { title = "TX", width = 5, right = true, value = "tx_bytes", show = out.bytes },
+    { title = "LASTED", width = 6, right = true, value = "duration_ns", show = out.duration },
+    { title = "SRTT", width = 5, right = true, value = srtt },
     { title = "RETR", width = 4, right = true, value = "retrans" },
-    { title = "END", width = 20, value = how },
+    { title = "END", width = 20, value = ending },
   },
   fields = {
-    "ts_ns", "time", "pid", "comm", "uid", "owner", "side", "saddr", "sport", "daddr", "dport", "family",
-    "rx_bytes", "tx_bytes", "duration_ns", "srtt_us", "retrans", "segs_in", "segs_out", "end", "closed_by",
-    "closer_pid", "closer_comm", "old", "netns", "cgroup", "cookie", "tid", "cpu",
+    "ts_ns", "time", "pid", "comm", "uid", "owner", "side", "saddr", "sport", "daddr", "dport",
+    "family", "rx_bytes", "tx_bytes", "duration_ns", "srtt_us", "retrans", "segs_in", "segs_out",
+    "end", "closed_by", "closer_pid", "closer_comm", "old", "netns", "cgroup", "cookie", "tid", "cpu",
   },
 })
 
-local wanted_ends = {}
-for _, name in ipairs(opt["end"] or {}) do
-  wanted_ends[name] = true
+local wanted = {}
+for _, name in ipairs(opt["end"] or ENDS) do
+  wanted[name] = true
 end
 
-local durations, ends = hist.new(), {}
-local rx_bytes, tx_bytes, count = 0, 0, 0
+local totals = { count = 0, rx_bytes = 0, tx_bytes = 0, ends = {}, durations = hist.new() }
 
-local function on_close(ev)
-  if opt.side and ev.side ~= opt.side or opt["end"] and not wanted_ends[ev["end"]] then
-    return
-  end
-  count = count + 1
-  rx_bytes, tx_bytes = rx_bytes + ev.rx_bytes, tx_bytes + ev.tx_bytes
-  ends[ev["end"]] = (ends[ev["end"]] or 0) + 1
+local function add_to_totals(ev)
+  totals.count = totals.count + 1
+  totals.rx_bytes = totals.rx_bytes + ev.rx_bytes
+  totals.tx_bytes = totals.tx_bytes + ev.tx_bytes
+  totals.ends[ev["end"]] = (totals.ends[ev["end"]] or 0) + 1
   if ev.duration_ns then
-    durations:add(ev.duration_ns)
+    totals.durations:add(ev.duration_ns)
   end
-  if opt.format ~= "table" then
-    ev.time = clock.iso(ev.ts_ns)
-  end
-  writer:row(ev)
 end
 
 local function print_totals()
-  print(("\n%d connection ends, %s received, %s sent"):format(count, out.bytes(rx_bytes), out.bytes(tx_bytes)))
-  if count > 0 then
-    print("ended by: " .. out.counts(ends))
+  print(("\n%d connection ends, %s received, %s sent"):format(totals.count,
+    out.bytes(totals.rx_bytes), out.bytes(totals.tx_bytes)))
+  if totals.count > 0 then
+    print("ended by: " .. out.counts(totals.ends))
   end
-  if durations.count > 0 then
-    print(("duration: median %s, 99%% up to %s, longest %s"):format(out.duration(durations:quantile(0.5)),
-      out.duration(durations:quantile(0.99)), out.duration(durations.max)))
+  local d = totals.durations
+  if d.count > 0 then
+    print(("duration: p50 %s, p99 %s, max %s"):format(out.duration(d:quantile(0.5)),
+      out.duration(d:quantile(0.99)), out.duration(d.max)))
   end
+end
+
+local function on_close(ev)
+  if opt.side and ev.side ~= opt.side or not wanted[ev["end"]] then
+    return
+  end
+  if opt.format == "table" then
+    add_to_totals(ev)
+  else
+    ev.time = clock.iso(ev.ts_ns)
+  end
+  writer:row(ev)
 end
 
 local probe = script.attach("tcpclose", { filter = opt.filter }, on_close)

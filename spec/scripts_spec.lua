@@ -88,7 +88,7 @@ describe("tcplife", function()
 
   it("shows both ends in a table, with totals at the end", function()
     local text, facts = trace("tcplife", "", facts_of("-c 1 bulk"), "INT")
-    assert.matches("^TIME +PID +COMM +LOCAL +REMOTE +RX +TX +DURATION +SRTT +RETR +END\n", text)
+    assert.matches("^TIME +PID +COMM +LOCAL +REMOTE +RX +TX +LASTED +SRTT +RETR +END\n", text)
     for _, f in ipairs(facts) do
       local line = ("\n%%d%%d:%%d%%d:%%d%%d %d +%s +127.0.0.1:%d +%s 127.0.0.1:%d +%s +%s "):format(f.pid,
         f.comm:gsub("-", "%%-"), f.sport, f.side == "client" and "%->" or "<%-", f.dport,
@@ -111,7 +111,7 @@ describe("tcplife", function()
     end)
     os.remove(go)
     os.remove(go .. ".ready")
-    assert.matches("\n[%d:]+ %d+~ +tr%-client +127.0.0.1:%d+ +%-%- [^\n]+ %- +[^ ]+ +0 fin by %a+, old", text)
+    assert.matches("\n[%d:]+ %d+~ +tr%-client +127.0.0.1:%d+ +%-%- [^\n]+ %- +[^ ]+ +0 fin %a+, old", text)
     assert.matches("ended by: fin 2\n$", text)
   end)
 
@@ -246,7 +246,8 @@ describe("every script", function()
     it("ends with status 2 and a hint when called wrongly: " .. name, function()
       local text, status = helper.run(name .. " --jsno")
       assert.are.equal(2, status)
-      assert.are.equal(('bpfnet: %s: unknown option "--jsno", did you mean "--json"?\nhint: bpfnet run %s --help\n')
+      assert.are.equal(('bpfnet: %s: unknown option "--jsno", did you mean "--json"?\n'
+        .. "hint: bpfnet run %s --help\n")
         :format(name, name), text)
     end)
 
@@ -307,7 +308,8 @@ describe("bpfnet.cgroup", function()
       ["/system.slice/nginx.service"] = "nginx.service",
       ["/docker/" .. ID] = "docker/0a1b2c3d0a1b",
       ["/kubepods/burstable/pod" .. uid:gsub("_", "-") .. "/" .. ID] = "pod1f6b2c3d/0a1b2c3d0a1b",
-      ["/kubepods.slice/kubepods-pod" .. uid .. ".slice/cri-containerd-" .. ID .. ".scope"] = "pod1f6b2c3d/0a1b2c3d0a1b",
+      ["/kubepods.slice/kubepods-pod" .. uid .. ".slice/cri-containerd-" .. ID .. ".scope"] =
+        "pod1f6b2c3d/0a1b2c3d0a1b",
     }) do
       assert.are.equal(short, cgroup.short(path))
     end
@@ -347,10 +349,12 @@ describe("bpfnet probes", function()
 
   it("says what is wrong, and how", function()
     local text, status = probes("tcpclos")
-    assert.are.equal('bpfnet probes: no probe is called "tcpclos", did you mean "tcpclose"?\nhint: bpfnet probes\n', text)
+    assert.are.equal('bpfnet probes: no probe is called "tcpclos", did you mean "tcpclose"?\n'
+      .. "hint: bpfnet probes\n", text)
     assert.are.equal(1, status)
     text, status = probes("--jsno")
-    assert.are.equal('bpfnet probes: unknown option "--jsno", did you mean "--json"?\nhint: bpfnet help probes\n', text)
+    assert.are.equal('bpfnet probes: unknown option "--jsno", did you mean "--json"?\n'
+      .. "hint: bpfnet help probes\n", text)
     assert.are.equal(2, status)
     assert.are.equal(2, select(2, probes("tcpclose tcpaccept")))
   end)

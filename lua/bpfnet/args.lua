@@ -15,7 +15,7 @@ local script = require("bpfnet.script")
 local args = {}
 
 ---@class bpfnet.args.Option
----@field type "flag"|"integer"|"number"|"string"|"id"|"word" id: an integer, or else the path of something
+---@field type "flag"|"integer"|"number"|"string"|"id"|"word" id: an integer or else a path
 ---@field list? boolean may be given more than once and with commas; the result is a list
 ---@field min? number least that is allowed
 ---@field max? number most that is allowed
@@ -60,7 +60,8 @@ local function range(option)
 end
 
 local function number(text, option, what, value)
-  if value and (not option.min or value >= option.min) and (not option.max or value <= option.max) then
+  local min, max = option.min or -math.huge, option.max or math.huge
+  if value and value >= min and value <= max then
     return value
   end
   return nil, ("expected %s%s, got \"%s\""):format(what, range(option), text)
@@ -70,7 +71,8 @@ end
 local read = {}
 
 function read.integer(text, option)
-  return number(text, option, "an integer", text:find("^%-?%d+$") and math.tointeger(tonumber(text)))
+  local value = text:find("^%-?%d+$") and math.tointeger(tonumber(text))
+  return number(text, option, "an integer", value)
 end
 
 function read.number(text, option)
@@ -110,11 +112,12 @@ local function known_names(options)
 end
 
 local function no_such_option(text, options)
-  local near = nearest(text, known_names(options))
+  local known = known_names(options)
+  local near = nearest(text, known)
   if near then
     return ("unknown option \"%s\", did you mean \"%s\"?"):format(text, near)
   end
-  return ("unknown option \"%s\" (known: %s)"):format(text, table.concat(known_names(options), ", "))
+  return ("unknown option \"%s\" (known: %s)"):format(text, table.concat(known, ", "))
 end
 
 -- Adds what the text of one option holds to its list. nil, or what is wrong

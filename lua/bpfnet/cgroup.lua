@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
--- Names of cgroups: from the id in an event to the path. An id is the inode number of the directory,
+-- Names of cgroups: from the id in an event to the path. An id is the inode number of a directory,
 -- so the names come from a walk over the cgroup v2 tree, made when an id is asked for that no walk
 -- has shown yet.
 
@@ -33,8 +33,9 @@ function cgroup.scan(all)
   if not mount or not (all or next(wanted)) then
     return
   end
-  local quoted = "'" .. mount:gsub("'", "'\\''") .. "'"
-  local find <close> = assert(io.popen("find " .. quoted .. " -type d -exec stat -c '%i %n' {} + 2>/dev/null"))
+  -- not find's -printf, which busybox lacks
+  local command = "find '%s' -type d -exec stat -c '%%i %%n' {} + 2>/dev/null"
+  local find <close> = assert(io.popen(command:format(mount:gsub("'", "'\\''"))))
   for line in find:lines() do
     local id, path = line:match("^(%d+) (.*)$")
     if id then

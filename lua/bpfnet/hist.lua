@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
--- Distribution of numbers >= 0: the exponential histogram of OpenTelemetry and of Prometheus (native
--- histograms) with base 2 and scale 4. Bucket i counts 2^(i/16) < value <= 2^((i+1)/16); buckets
--- exist where something fell into them. A quantile is off by 2.2% at most.
+-- Distribution of numbers >= 0: the exponential histogram of OpenTelemetry, and of Prometheus under
+-- the name of native histogram, with base 2 and scale 4. Bucket i counts values v with
+-- 2^(i/16) < v <= 2^((i+1)/16); buckets exist where something fell into them. A quantile is off by
+-- 2.2% at most.
 --
 --   local h = require("bpfnet.hist").new()
 --   h:add(1200); h:add(90)
@@ -190,10 +191,10 @@ function Hist:print(show)
   local last
   for _, row in ipairs(rows) do
     if last and last.to > 0 and row.from > last.to then
-      print("       ...")
+      io.write("       ...\n")
     end
     local bar = ("#"):rep(math.ceil(row.count / most * BAR))
-    print(("%10s .. %-8s %10d  %s"):format(show(row.from), show(row.to), row.count, bar))
+    io.write(("%10s .. %-8s %10d  %s\n"):format(show(row.from), show(row.to), row.count, bar))
     last = row
   end
 end

@@ -30,12 +30,13 @@ end
 ---@param of bpfnet.live.Span
 ---@return string
 function live.heading(of)
-  return ("%s  %s %.1f s"):format(clock.hms(bpf.now()), of.name == "total" and "all" or "last", of.seconds)
+  local which = of.name == "total" and "all" or "last"
+  return ("%s  %s %.1f s"):format(clock.hms(bpf.now()), which, of.seconds)
 end
 
----Runs until Ctrl-C or for the duration. On a terminal each interval's table takes the place of the
----one before. A table ends with that of the whole time; JSON and CSV with the last, shorter interval
----and the whole time. Then losses are told on stderr.
+---Runs until Ctrl-C or for the duration. On a terminal each interval's table takes the place of
+---the one before. Tables end with that of the whole time; JSON and CSV with the last, shorter
+---interval and the whole time. Then losses are told on stderr.
 ---@param opts bpfnet.live.Opts
 function live.run(opts)
   local is_table = opts.format == "table"

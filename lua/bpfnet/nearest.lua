@@ -5,7 +5,8 @@ local MAX_LEN = 32
 
 -- Edit distance in which a swap of two neighbours counts once.
 local function distance(a, b)
-  local before, last, row = nil, nil, {}
+  local before, last
+  local row = {}
   for j = 0, #b do
     row[j] = j
   end

@@ -7,7 +7,7 @@
 --     format = "table",
 --     columns = {
 --       { title = "COMM", width = 15, value = "comm" },
---       { title = "RX", width = 7, right = true, value = function(r) return out.bytes(r.rx_bytes) end },
+--       { title = "RX", width = 5, right = true, value = "rx_bytes", show = out.bytes },
 --     },
 --     fields = { "comm", "rx_bytes" },
 --   })
@@ -19,7 +19,8 @@ local out = {}
 ---@class bpfnet.out.Column
 ---@field title string
 ---@field width integer characters; what is longer pushes the rest of its line along
----@field value string|fun(row: table): string|number|nil a field's name, or the text; nil shows "-"
+---@field value string|fun(row: table): any a field's name, or what gives the value; nil shows "-"
+---@field show? fun(value: any): string? makes the text of a value that is not nil
 ---@field right? boolean aligned to the right
 
 ---@class bpfnet.out.Writer
@@ -66,6 +67,9 @@ local function table_line(columns, row)
     else
       value = row[value]
     end
+    if value ~= nil and column.show then
+      value = column.show(value)
+    end
     return value == nil and "-" or harmless(tostring(value))
   end)
 end
@@ -108,7 +112,7 @@ function Writer:header()
   if self.format == "table" then
     io.write(line(self.columns, title), "\n")
   elseif self.format == "csv" and not self.begun then
-    io.write(csv_line(self.fields, setmetatable({}, { __index = function(_, name) return name end })), "\n")
+    io.write(table.concat(self.fields, ","), "\n")
   end
   self.begun = true
 end
@@ -128,7 +132,7 @@ function Writer:row(row)
   end
 end
 
----Writes rows that belong together: of a table titles first, and no more than `limit` rows, followed by
+---Writes rows that belong together: of a table titles first, and no more than `limit` rows, then
 ---how many were left out. JSON and CSV have them all.
 ---@param rows table<string, any>[]
 ---@param limit integer
@@ -225,8 +229,8 @@ local function mount_of(fd)
   return text:match("mnt_id:%s*(%d+)")
 end
 
----True if standard output is a terminal that can be cleared: a pseudo-terminal, as ssh, kubectl exec
----and tmux give, and TERM is no dumb one. Plain Lua has no isatty(); a console is not recognised.
+---True if standard output is a terminal that can be cleared: a pseudo-terminal, as ssh, tmux and
+---kubectl exec give, and TERM is no dumb one. Plain Lua has no isatty(): a console is not seen.
 ---@return boolean
 function out.is_terminal()
   local mount, term = mount_of(1), os.getenv("TERM")

@@ -57,7 +57,8 @@ local function print_list(list)
   for _, probe in ipairs(list) do
     local state = probe.available and "yes" or "no "
     local indent = (" "):rep(width + 7)
-    print((("%-" .. width .. "s  %s  %s"):format(probe.name, state, probe.doc or "")):match("^(.-) *$"))
+    local line = ("%-" .. width .. "s  %s  %s"):format(probe.name, state, probe.doc or "")
+    print(line:match("^(.-) *$"))
     if not probe.available then
       print(indent .. why(probe, indent .. "  "))
     else
@@ -70,11 +71,11 @@ local function print_list(list)
 end
 
 local function print_fields(probe)
-  local names, types = longest(probe.fields, "name"), longest(probe.fields, "type")
+  local form = ("  %%-%ds  %%-%ds  %%s"):format(longest(probe.fields, "name"),
+    longest(probe.fields, "type"))
   print("\nfields:")
   for _, field in ipairs(probe.fields) do
-    local line = ("  %-" .. names .. "s  %-" .. types .. "s  %s"):format(field.name, field.type, field.doc)
-    print((line:gsub("%s+$", "")))
+    print(form:format(field.name, field.type, field.doc):match("^(.-) *$"))
   end
 end
 
@@ -91,7 +92,8 @@ local function grouped(ways)
     end
     local alternative = by_way[key]
     if not alternative then
-      alternative = { way = way.way ~= "" and way.way or way.program, used = false, loses = "", hooks = {} }
+      alternative = { used = false, loses = "", hooks = {} }
+      alternative.way = way.way ~= "" and way.way or way.program
       by_way[key] = alternative
       group.alternatives[#group.alternatives + 1] = alternative
     end
@@ -141,8 +143,8 @@ local function parse(argv)
     if text == "--json" then
       json = true
     elseif text:find("^%-") then
-      local near = nearest(text, { "--json" })
-      return nil, ("unknown option \"%s\"%s"):format(text, near and ", did you mean \"--json\"?" or "")
+      local near = nearest(text, { "--json" }) and ", did you mean \"--json\"?" or ""
+      return nil, ("unknown option \"%s\"%s"):format(text, near)
     elseif name then
       return nil, ("unexpected argument \"%s\""):format(text)
     else
@@ -161,8 +163,9 @@ local function find(list, name)
     names[#names + 1] = probe.name
   end
   local near = nearest(name, names)
-  return nil, ("no probe is called \"%s\"%s"):format(name,
-    near and (", did you mean \"%s\"?"):format(near) or " (there are: " .. table.concat(names, ", ") .. ")")
+  local guess = near and (", did you mean \"%s\"?"):format(near)
+    or (" (there are: %s)"):format(table.concat(names, ", "))
+  return nil, ("no probe is called \"%s\"%s"):format(name, guess)
 end
 
 ---The subcommand.

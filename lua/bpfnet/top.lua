@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
--- Records by key, of a bounded number: what comes when it is full is kept together in one record for
--- all others, so that nothing goes uncounted and memory stays bounded on a node with endless peers.
+-- Records by key, of a bounded number: what comes when it is full goes into one record for all
+-- others, so that nothing is uncounted and memory stays bounded on a node with endless peers.
 --
 --   local t = require("bpfnet.top").new({ make = function() return { n = 0 } end })
 --   local r = t:get(comm, daddr)
@@ -73,12 +73,14 @@ function Top:get(...)
   return node
 end
 
----Returns all records in order, that of all others last.
----@param before fun(a: bpfnet.Top.Entry, b: bpfnet.Top.Entry): boolean as for table.sort
+---Returns all records, that of all others last.
+---@param before? fun(a: bpfnet.Top.Entry, b: bpfnet.Top.Entry): boolean order, as for table.sort
 ---@return bpfnet.Top.Entry[]
 function Top:list(before)
   local list = table.move(self.entries, 1, self.count, 1, {})
-  table.sort(list, before)
+  if before then
+    table.sort(list, before)
+  end
   list[#list + 1] = self.others
   return list
 end

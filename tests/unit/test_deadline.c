@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* Runaway callbacks are stopped, whatever they hide in. */
 #include <signal.h>
+#define T_SECONDS 10
 #include "lua_run.h"
 #include "util.h"
 

@@ -1,0 +1,239 @@
+---@meta bpfnet
+-- luacheck: ignore
+-- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+-- Annotations of the module `bpfnet`, also the global `bpf`, for editors; it is never loaded.
+
+---@class bpf
+---@field version string of bpfnet, as "0.1.0"
+local bpf = {}
+
+---What a filter takes: one value or a list of which one has to match. All named filters must pass.
+---@class bpf.Filter
+---@field pid? integer|integer[] process that owns the socket
+---@field tid? integer|integer[] thread that connected or accepted
+---@field uid? integer|integer[]
+---@field netns? integer|string|(integer|string)[] inode number, or a path as "/proc/1/ns/net"
+---@field cgroup? integer|string|(integer|string)[] id, or the path of a cgroup v2 directory
+---@field family? "ipv4"|"ipv6"
+---@field sport? integer|integer[] this host's port
+---@field dport? integer|integer[] the peer's port
+---@field port? integer|integer[] either of them
+---@field comm? string|string[] the first 15 bytes count
+---@field saddr? string|string[] address or network of this host, "10.0.0.0/8"
+---@field daddr? string|string[] of the peer
+---@field addr? string|string[] of either
+
+---@class bpf.Opts
+---@field filter? bpf.Filter what does not pass never leaves the kernel
+---@field fields? string[] the handler gets these fields as arguments, at most 32
+---@field buffer? integer bytes of a ring of its own, up to 2^30; without it probes share one ring
+---@field latency? "low" every event wakes bpfnet at once, which costs the traced process microseconds
+---@field way? string way to hook to be taken, see bpf.probes(); default the first that works
+
+---Counts since the probe was opened: events + dropped + filtered is what happened.
+---@class bpf.Stats
+---@field events integer delivered
+---@field dropped integer lost, for the ring was full
+---@field filtered integer kept out by the filter
+---@field untracked integer sockets that did not fit the table of sockets: their owner is unknown
+---@field malformed integer could not be decoded
+
+---An event. An ordinary table, which may be kept; print() shows its fields in order.
+---@class bpf.Event
+---@field probe string name of the probe
+---@field ts_ns integer time of the event, CLOCK_MONOTONIC
+---@field cookie integer the socket's cookie, as `ss -e` and SO_COOKIE show it
+---@field cgroup integer cgroup v2 id of the socket
+---@field saddr string address of this host's socket
+---@field daddr string address of the peer
+---@field pid integer process that owns the socket
+---@field tid integer thread that connected or accepted
+---@field uid integer user of that process
+---@field netns integer inode of the network namespace
+---@field cpu integer where the event happened
+---@field sport integer port of this host's socket
+---@field dport integer port of the peer
+---@field comm string name of the owning process
+---@field family "ipv4"|"ipv6"
+---@field owner "connect"|"accept"|"scan"|"unknown" how the owner is known
+local Event = {}
+
+---Returns the event as a JSON object, integers exact, unknown fields as null.
+---@return string
+function Event:json() end
+
+---@class bpf.TcpconnectEvent: bpf.Event
+---@field latency_ns? integer SYN sent to the outcome; nil if no SYN was sent or seen
+---@field error? string nil, or the errno's name; ECANCELED: closed before there was an outcome
+
+---@class bpf.TcpacceptEvent: bpf.Event
+---@field queue_ns? integer time in the accept queue: established to accepted
+---@field backlog? integer connections left in the accept queue
+---@field backlog_max? integer length of the accept queue
+
+---@class bpf.TcpcloseEvent: bpf.Event
+---@field rx_bytes integer payload received
+---@field tx_bytes integer payload sent, retransmissions not counted
+---@field duration_ns? integer SYN sent (or connection accepted by the kernel) to the end
+---@field srtt_us integer smoothed round-trip time at the end
+---@field retrans integer segments retransmitted
+---@field segs_in integer
+---@field segs_out integer
+---@field closer_pid integer process that closed or shut down this side first; 0: none did
+---@field closer_comm string
+---@field ["end"] "fin"|"rst_sent"|"rst_received"|"timeout"|"aborted"|"error"
+---@field closed_by "local"|"remote"|"kernel"|"unknown" whose FIN or RST came first
+---@field side "connect"|"accept"|"unknown"
+---@field old boolean began before the probe did, so has no duration
+
+---A map of a probe: `map[key]`, `map[key] = value`, `map[key] = nil`, `for k, v in pairs(map)`. Keys
+---and values are numbers, or tables of the struct's fields; a per-CPU map gives a list of values and
+---can't be written.
+---@class bpf.Map
+---@field [any] any
+local Map = {}
+
+---Deletes all keys.
+function Map:clear() end
+
+---@class bpf.Probe
+---@field name string
+---@field state "open"|"loaded"|"attached"|"closed"
+---@field fields string[] of its event, in order
+---@field maps table<string, bpf.Map> by name; of a probe that is loaded
+local Probe = {}
+
+---Attaches a probe that was loaded or detached. Raises if the kernel refuses.
+---@return bpf.Probe self
+function Probe:attach() end
+
+---Stops its events. What it had sent before is delivered first, unless the loop is running, which
+---then delivers it. attach() starts it again.
+---@return bpf.Probe self
+function Probe:detach() end
+
+---Ends it for good, as garbage collection and a <close> variable do. May be called twice.
+function Probe:close() end
+
+---Replaces the handler.
+---@param on_event? function nil: events are counted but go nowhere
+---@return bpf.Probe self
+function Probe:on_event(on_event) end
+
+---Reads the filter, or puts another in force, at once and for all its kinds together.
+---@param filter? bpf.Filter {} lets everything pass
+---@return bpf.Filter? filter in force
+function Probe:filter(filter) end
+
+---Iterates over events as they come; the handler gets none meanwhile. A loop value is the event, or
+---the values of the fields where the probe has `fields`. Ends after the time, at bpf.stop() and at
+---Ctrl-C. Events wait in a queue of 65536 at most.
+---@param seconds? number without it: no end
+---@return fun(): any
+function Probe:events(seconds) end
+
+---@return bpf.Stats
+function Probe:stats() end
+
+---Sends an event of the script's own making through the handler, for tests. Fields that are not
+---named are 0, "", or nil where they may be unknown. Raises what the handler raises.
+---@param event table<string, any>
+function Probe:inject(event) end
+
+---@class bpf.Timer
+local Timer = {}
+
+---Stops the timer for good. May be called twice.
+function Timer:close() end
+
+---Opens, filters and attaches a probe. A handler whose first parameter is named like a field of the
+---event gets fields as arguments, in the order of its parameters; all others get a table. Raises with
+---the reason and a hint if the probe is unknown, an option is wrong, or the kernel refuses.
+---@param name string see `bpfnet probes`
+---@param opts? bpf.Opts
+---@param on_event? function
+---@return bpf.Probe
+---@overload fun(name: string, on_event: function): bpf.Probe
+---@overload fun(name: "tcpconnect", opts?: bpf.Opts, f: fun(ev: bpf.TcpconnectEvent)): bpf.Probe
+---@overload fun(name: "tcpaccept", opts?: bpf.Opts, f: fun(ev: bpf.TcpacceptEvent)): bpf.Probe
+---@overload fun(name: "tcpclose", opts?: bpf.Opts, f: fun(ev: bpf.TcpcloseEvent)): bpf.Probe
+function bpf.attach(name, opts, on_event) end
+
+---Like attach(), but tells instead of raising.
+---@param name string
+---@param opts? bpf.Opts
+---@param on_event? function
+---@return bpf.Probe? probe nil if that failed
+---@return string? message
+---@return string? code name of the errno, as "EPERM"; nil for a mistake in the call
+function bpf.try_attach(name, opts, on_event) end
+
+---Like attach() without attaching: for probe:inject(), or to attach later.
+---@param name string also a path with a slash, of an object file of one's own
+---@param opts? bpf.Opts
+---@param on_event? function
+---@return bpf.Probe
+function bpf.load(name, opts, on_event) end
+
+---A program of a probe. Those with the same `what` and another `way` are alternatives.
+---@class bpf.WayInfo
+---@field program string
+---@field what string "": always loaded
+---@field way string
+---@field hook string as "tp_btf/inet_sock_set_state"
+---@field used boolean the way taken here
+---@field loses string what is lost by it, or ""
+
+---@class bpf.ProbeInfo
+---@field name string
+---@field doc? string
+---@field available boolean
+---@field why? string why it is not
+---@field fields? { name: string, type: string, doc: string }[]
+---@field filters? string[]
+---@field ways? bpf.WayInfo[]
+
+---Returns what probes there are, and which of them work here: each is attached for a moment.
+---@return bpf.ProbeInfo[]
+function bpf.probes() end
+
+---Calls a function again and again. The first time after one period; periods missed are left out.
+---@param seconds number at least 0.001
+---@param f fun()
+---@return bpf.Timer
+function bpf.every(seconds, f) end
+
+---Calls a function once.
+---@param seconds number
+---@param f fun()
+---@return bpf.Timer
+function bpf.after(seconds, f) end
+
+---Delivers events and runs timers. A script that does not call it is run on after its end, while
+---something is attached. Raises what a handler raised, and when called from a handler.
+---@param seconds? number without it: until stopped
+---@return "stopped"|"timeout"|"idle"|"interrupted" how stopped: by bpf.stop(); idle: neither probe
+---  nor timer is left; interrupted: Ctrl-C, SIGTERM or SIGHUP. The next call after that raises.
+function bpf.run(seconds) end
+
+---Makes bpf.run() return after the callback that calls this.
+function bpf.stop() end
+
+---Returns the time, comparable with ts_ns of events.
+---@return integer ns CLOCK_MONOTONIC
+function bpf.now() end
+
+---Writes a line to standard error. Levels up to "warn" are shown, with -v "info", with -vv "debug".
+---@param level "error"|"warn"|"info"|"debug"
+---@param format string as for string.format
+---@param ... any
+function bpf.log(level, format, ...) end
+
+---Returns a value as JSON. Integers are exact; bytes that are not UTF-8 become U+FFFD; a table with
+---[1] is an array, an empty one an object. Raises for functions, userdata and nesting beyond 64.
+---@param value any
+---@param order? string[] members of the object that come first, null if it lacks them
+---@return string
+function bpf.json(value, order) end
+
+return bpf
