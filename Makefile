@@ -19,7 +19,7 @@ BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpf
 BUILD_DEPS := clang llvm bpftool gcc make pkg-config libbpf-dev libelf-dev zlib1g-dev \
               liblua5.4-dev lua-cjson-dev
 TEST_DEPS  := lua-busted iproute2 iptables kmod util-linux procps busybox-static cpio xz-utils \
-              zstd lz4 qemu-system-x86 libcap2-bin nginx-light curl
+              zstd lz4 qemu-system-x86 libcap2-bin curl
 LINT_DEPS  := clang-format cppcheck lua-check
 
 V ?= 0

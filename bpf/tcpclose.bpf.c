@@ -27,7 +27,7 @@ struct tcpclose_event {
 	__u32 segs_out DOC("segments sent");
 	__u32 closer_pid DOC("process that closed or shut down this side first; 0: none did");
 	char closer_comm[16] DOC("its name");
-	enum end end DOC("fin, rst_sent, rst_received, timeout, aborted or error");
+	enum end ended DOC("fin, rst_sent, rst_received, timeout, aborted or error");
 	enum closed_by closed_by DOC("whose FIN or RST came first: local, remote; kernel: it timed out");
 	enum side side DOC("connect or accept; unknown for older connections");
 	bool old DOC("began before the probe did, so has no duration");
@@ -123,7 +123,7 @@ int BPF_PROG(state, const struct sock *sk, int oldstate, int newstate)
 	*(struct conn *)ev = c;
 	set_counters(ev, sk);
 	set_life(ev, life);
-	ev->end = how_ended(sk, life, oldstate);
+	ev->ended = how_ended(sk, life, oldstate);
 	event_submit(ev, c.ts_ns);
 	return 0;
 }

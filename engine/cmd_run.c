@@ -236,7 +236,7 @@ static int run(const struct run_opts *o, const struct source *src, int argc, cha
 	}
 	status = report(s);
 	script_free(s);
-	if (fflush(stdout) && status == EXIT_OK) {
+	if ((fflush(stdout) || ferror(stdout)) && status == EXIT_OK) {
 		log_msg(LOG_ERROR, "can't write to standard output (%s)", errno_name(errno));
 		status = EXIT_FAILED;
 	}

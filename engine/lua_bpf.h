@@ -5,8 +5,6 @@
 
 #include <lua.h>
 
-struct kmap;
-
 /* Global `bpf` and require "bpfnet". raises */
 void lua_bpf_install(lua_State *L);
 
@@ -23,9 +21,6 @@ int lua_probes(lua_State *L);
 /* bpf.every, bpf.after: seconds, f -> Timer */
 int lua_timer_every(lua_State *L);
 int lua_timer_after(lua_State *L);
-/* [-0, +1] a Map on kmap, which it owns; `owner` is the index of the Probe that it needs. raises */
-void lua_map_push(lua_State *L, struct kmap *map, int owner);
-
 /*
  * Runs the loop for `seconds` (< 0: no limit) with callbacks on L; raises the error of a callback.
  * Returns the reason why it ended as a static string.

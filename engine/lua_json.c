@@ -132,43 +132,51 @@ static void add_member(struct text *t, lua_State *L, int depth, int *count)
 	encode(t, L, lua_gettop(L), 0, depth + 1);
 }
 
-static bool in_order(lua_State *L, int order, int key)
-{
-	lua_Integer n = (lua_Integer)lua_rawlen(L, order);
-	bool found = false;
-
-	for (lua_Integer i = 1; i <= n && !found; i++) {
-		lua_rawgeti(L, order, i);
-		found = lua_rawequal(L, -1, key);
-		lua_pop(L, 1);
-	}
-	return found;
-}
-
-/* Keys of the list first; those of it that the table lacks are written as null. */
+/*
+ * Keys of the list first, once each; those that the table lacks are written as null. Leaves the set
+ * of them on the stack. [-0, +1]
+ */
 static void add_ordered(struct text *t, lua_State *L, int index, int order, int depth, int *count)
 {
 	lua_Integer n = (lua_Integer)lua_rawlen(L, order);
 
+	lua_createtable(L, 0, (int)n);
 	for (lua_Integer i = 1; i <= n && !t->error; i++) {
 		lua_rawgeti(L, order, i);
 		lua_pushvalue(L, -1);
-		lua_rawget(L, index);
-		add_member(t, L, depth, count);
+		if (lua_rawget(L, -3) == LUA_TNIL) {
+			lua_pushvalue(L, -2);
+			lua_pushboolean(L, 1);
+			lua_rawset(L, -5); /* set[key] = true */
+			lua_pop(L, 1);
+			lua_pushvalue(L, -1);
+			lua_rawget(L, index);
+			add_member(t, L, depth, count);
+		}
 		lua_pop(L, 2);
 	}
 }
 
+static bool in_set(lua_State *L, int set, int key)
+{
+	bool found;
+
+	lua_pushvalue(L, key);
+	found = lua_rawget(L, set) != LUA_TNIL;
+	lua_pop(L, 1);
+	return found;
+}
+
 static void add_object(struct text *t, lua_State *L, int index, int order, int depth)
 {
-	int count = 0;
+	int count = 0, set = lua_gettop(L) + 1;
 
 	add(t, "{", 1);
 	if (order)
 		add_ordered(t, L, index, order, depth, &count);
 	lua_pushnil(L);
 	while (!t->error && lua_next(L, index)) {
-		if (!order || !in_order(L, order, lua_gettop(L) - 1))
+		if (!order || !in_set(L, set, lua_gettop(L) - 1))
 			add_member(t, L, depth, &count);
 		lua_pop(L, 1);
 	}

@@ -5,7 +5,7 @@
 #include <lauxlib.h>
 #include "kmap.h"
 #include "lua_bpf.h"
-#include "lua_event.h"
+#include "lua_probe.h"
 #include "luax.h"
 #include "util.h"
 
@@ -154,7 +154,8 @@ static int l_pairs(lua_State *L)
 	return 1;
 }
 
-void lua_map_push(lua_State *L, struct kmap *map, int owner)
+/* [-0, +1] a Map on kmap, which it owns; `owner` is the index of the Probe that it needs. raises */
+static void push_map(lua_State *L, struct kmap *map, int owner)
 {
 	struct lmap *m;
 
@@ -164,6 +165,39 @@ void lua_map_push(lua_State *L, struct kmap *map, int owner)
 	luaL_setmetatable(L, MAP_CLASS);
 	lua_pushvalue(L, owner);
 	lua_setiuservalue(L, -2, 1); /* the map's descriptor is the object's */
+}
+
+/* maps.<name> */
+static int maps_index(lua_State *L)
+{
+	const char *name = luaL_checkstring(L, 2);
+	struct lprobe *lp;
+	struct kmap *map;
+	struct err err;
+
+	lua_getmetatable(L, 1);
+	lua_getfield(L, -1, "probe");
+	lua_replace(L, 1);
+	lp = lprobe_check(L, "probe.maps");
+	if (probe_state(lp->probe) == PROBE_OPEN)
+		luaL_error(L, "probe.maps: the probe is not loaded");
+	if (kmap_open(&map, probe_object(lp->probe), name, &err)) {
+		err_prefix(&err, "%s", probe_name(lp->probe));
+		luax_throw(L, &err, "probe.maps");
+	}
+	push_map(L, map, 1);
+	return 1;
+}
+
+void lprobe_push_maps(lua_State *L)
+{
+	lua_newtable(L);
+	lua_newtable(L);
+	lua_pushvalue(L, 1);
+	lua_setfield(L, -2, "probe");
+	lua_pushcfunction(L, maps_index);
+	lua_setfield(L, -2, "__index");
+	lua_setmetatable(L, -2);
 }
 
 void lua_map_install(lua_State *L)

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <lauxlib.h>
-#include "kmap.h"
 #include "log.h"
 #include "loop.h"
 #include "lua_bpf.h"
@@ -342,40 +341,6 @@ static int l_tostring(lua_State *L)
 	return 1;
 }
 
-/* maps.<name> */
-static int maps_index(lua_State *L)
-{
-	const char *name = luaL_checkstring(L, 2);
-	struct lprobe *lp;
-	struct kmap *map;
-	struct err err;
-
-	lua_getmetatable(L, 1);
-	lua_getfield(L, -1, "probe");
-	lua_replace(L, 1);
-	lp = lprobe_check(L, "probe.maps");
-	if (probe_state(lp->probe) == PROBE_OPEN)
-		luaL_error(L, "probe.maps: the probe is not loaded");
-	if (kmap_open(&map, probe_object(lp->probe), name, &err)) {
-		err_prefix(&err, "%s", probe_name(lp->probe));
-		luax_throw(L, &err, "probe.maps");
-	}
-	lua_map_push(L, map, 1);
-	return 1;
-}
-
-/* [-0, +1] the table behind p.maps, which finds maps by name */
-static void push_maps(lua_State *L)
-{
-	lua_newtable(L);
-	lua_newtable(L);
-	lua_pushvalue(L, 1);
-	lua_setfield(L, -2, "probe");
-	lua_pushcfunction(L, maps_index);
-	lua_setfield(L, -2, "__index");
-	lua_setmetatable(L, -2);
-}
-
 /* p.name, p.state, p.fields, p.maps, and the methods */
 static int l_index(lua_State *L)
 {
@@ -387,7 +352,7 @@ static int l_index(lua_State *L)
 	} else if (str_eq(key, "name") && lp->probe) {
 		lua_pushstring(L, probe_name(lp->probe));
 	} else if (str_eq(key, "maps") && lp->probe) {
-		push_maps(L);
+		lprobe_push_maps(L);
 	} else if (str_eq(key, "fields") && lp->probe) {
 		lua_rawgeti(L, LUA_REGISTRYINDEX, lp->shape.keys);
 	} else {

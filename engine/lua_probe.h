@@ -43,6 +43,8 @@ void lprobe_set_fields(lua_State *L, struct lprobe *lp, int index, const char *w
 void lprobe_call_handler(struct lprobe *lp, lua_State *L, const void *event);
 /* Called for each event while events() is in use. */
 void lprobe_enqueue(struct lprobe *lp, const void *event);
+/* [-0, +1] p.maps of the Probe at index 1: a table that finds maps by name. raises */
+void lprobe_push_maps(lua_State *L);
 /* p:events([seconds]) */
 int lprobe_events(lua_State *L);
 

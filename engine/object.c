@@ -71,6 +71,9 @@ static int reopen(struct object *o, struct err *err)
 			return rc;
 	}
 	rc = ways_choose(&o->ways, o->bpf, &o->refused, *o->prefer ? o->prefer : NULL, err);
+	/* Who may not trace at all still wants to know what there is; loading says why not. */
+	if (rc && o->types_fd < 0)
+		return 0;
 	return rc ? err_prefix(err, "%s", o->name) : 0;
 }
 

@@ -136,7 +136,7 @@ static int set_array(struct builder *b, struct field *f, const struct btf_type *
 	return 0;
 }
 
-static int set_int(struct builder *b, struct field *f, const struct btf_type *t, const char *name)
+static int set_int(struct field *f, const struct btf_type *t, const char *name)
 {
 	if (btf_int_encoding(t) & BTF_INT_BOOL)
 		f->kind = FIELD_BOOL;
@@ -169,7 +169,7 @@ static int set_kind(struct builder *b, struct field *f, int type_id)
 		return no_such_type(b, f, "not of 1, 2, 4 or 8 bytes");
 	switch (btf_kind(t)) {
 	case BTF_KIND_INT:
-		return set_int(b, f, t, name);
+		return set_int(f, t, name);
 	case BTF_KIND_ENUM:
 		return set_enum(b, f, t);
 	case BTF_KIND_ARRAY:

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <lauxlib.h>
 #include <lualib.h>
+#include "lua_coroutine.h"
 #include "loop.h"
 #include "lua_bpf.h"
 #include "modules.h"
@@ -266,70 +267,10 @@ void script_set_args(struct script *s, const char *name, int argc, char **argv)
 	lua_setglobal(s->L, "arg");
 }
 
-/* coroutine.resume with a note of who runs, for the handlers that have to stop it. */
-static int resume(lua_State *L)
-{
-	struct script *s = script_of(L);
-	lua_State *outer = s->running;
-
-	lua_pushvalue(L, lua_upvalueindex(1));
-	lua_insert(L, 1);
-	if (lua_isthread(L, 2))
-		s->running = lua_tothread(L, 2);
-	/* pcall: an error for a wrong argument must not leave the note behind */
-	if (lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0) != LUA_OK) {
-		s->running = outer;
-		return lua_error(L);
-	}
-	s->running = outer;
-	return lua_gettop(L);
-}
-
-/* What coroutine.wrap returns: resumes its upvalue, and raises what went wrong in it. */
-static int wrapped(lua_State *L)
-{
-	lua_pushvalue(L, lua_upvalueindex(1));
-	lua_pushvalue(L, lua_upvalueindex(2));
-	lua_rotate(L, 1, 2);
-	lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-	if (lua_toboolean(L, 1))
-		return lua_gettop(L) - 1;
-	lua_settop(L, 2);
-	if (lua_type(L, 2) == LUA_TSTRING) {
-		luaL_where(L, 1);
-		lua_insert(L, 2);
-		lua_concat(L, 2);
-	}
-	return lua_error(L);
-}
-
-static int wrap(lua_State *L)
-{
-	luaL_checktype(L, 1, LUA_TFUNCTION);
-	lua_pushvalue(L, lua_upvalueindex(1));
-	lua_State *co = lua_newthread(L);
-	lua_pushvalue(L, 1);
-	lua_xmove(L, co, 1);
-	lua_pushcclosure(L, wrapped, 2);
-	return 1;
-}
-
-static void replace_coroutine_calls(lua_State *L)
-{
-	lua_getglobal(L, "coroutine");
-	lua_getfield(L, -1, "resume");
-	lua_pushcclosure(L, resume, 1);
-	lua_pushvalue(L, -1);
-	lua_setfield(L, -3, "resume");
-	lua_pushcclosure(L, wrap, 1);
-	lua_setfield(L, -2, "wrap");
-	lua_pop(L, 1);
-}
-
 static int open_libraries(lua_State *L)
 {
 	luaL_openlibs(L);
-	replace_coroutine_calls(L);
+	coroutine_install(L);
 	modules_install(L);
 	lua_bpf_install(L);
 	return 0;
@@ -390,6 +331,14 @@ void script_free(struct script *s)
 	the_script = NULL;
 	free(s->error);
 	free(s);
+}
+
+lua_State *script_set_running(struct script *s, lua_State *L)
+{
+	lua_State *old = s->running;
+
+	s->running = L;
+	return old;
 }
 
 lua_State *script_state(struct script *s)

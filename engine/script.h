@@ -34,6 +34,8 @@ struct tracer *script_tracer(struct script *script);
 lua_State *script_callback_state(struct script *script);
 /* Returns the old one. */
 lua_State *script_set_callback_state(struct script *script, lua_State *L);
+/* Notes the coroutine that runs now, for the handlers that may have to stop it; returns the old. */
+lua_State *script_set_running(struct script *script, lua_State *L);
 /* The script has called bpf.run(), and so decides by itself when it is over. */
 void script_set_ran(struct script *script);
 bool script_has_run(const struct script *script);

@@ -21,6 +21,7 @@
 -- 20:05:23 16085   curl         127.0.0.1:49050       -> 127.0.0.1:8080          22B   78B   14ms  25us    0 fin remote
 -- 20:05:24 16068   orders       127.0.0.1:8080        <- 127.0.0.1:49056         78B   22B   29ms  23us    0 fin local
 -- 20:05:24 16084   curl         127.0.0.1:49056       -> 127.0.0.1:8080          22B   78B   29ms  12us    0 fin remote
+-- ...
 -- ^C
 -- 80 connection ends, 3.9K received, 3.9K sent
 -- ended by: fin 80
@@ -66,7 +67,7 @@ local function comm(ev)
 end
 
 local function ending(ev)
-  local text = ev["end"]
+  local text = ev.ended
   if ev.closed_by ~= "unknown" then
     text = text .. " " .. ev.closed_by
   end
@@ -110,7 +111,7 @@ local writer = out.new({
   fields = {
     "ts_ns", "time", "pid", "comm", "uid", "owner", "side", "saddr", "sport", "daddr", "dport",
     "family", "rx_bytes", "tx_bytes", "duration_ns", "srtt_us", "retrans", "segs_in", "segs_out",
-    "end", "closed_by", "closer_pid", "closer_comm", "old", "netns", "cgroup", "cookie", "tid", "cpu",
+    "ended", "closed_by", "closer_pid", "closer_comm", "old", "netns", "cgroup", "cookie", "tid", "cpu",
   },
 })
 
@@ -125,7 +126,7 @@ local function add_to_totals(ev)
   totals.count = totals.count + 1
   totals.rx_bytes = totals.rx_bytes + ev.rx_bytes
   totals.tx_bytes = totals.tx_bytes + ev.tx_bytes
-  totals.ends[ev["end"]] = (totals.ends[ev["end"]] or 0) + 1
+  totals.ends[ev.ended] = (totals.ends[ev.ended] or 0) + 1
   if ev.duration_ns then
     totals.durations:add(ev.duration_ns)
   end
@@ -145,7 +146,7 @@ local function print_totals()
 end
 
 local function on_close(ev)
-  if opt.side and ev.side ~= opt.side or not wanted[ev["end"]] then
+  if opt.side and ev.side ~= opt.side or not wanted[ev.ended] then
     return
   end
   if opt.format == "table" then

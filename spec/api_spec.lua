@@ -103,11 +103,11 @@ describe("events", function()
     local p = bpf.load("tcpclose")
     p:on_event(function(ev) got = ev end)
     p:inject { pid = 7, comm = "curl", daddr = "10.0.0.1", saddr = "fd00::1", dport = 80,
-      cgroup = (1 << 60) + 1, ["end"] = "rst_sent", old = true, duration_ns = nil }
+      cgroup = (1 << 60) + 1, ended = "rst_sent", old = true, duration_ns = nil }
     assert.are.equal("curl", got.comm)
     assert.are.equal("10.0.0.1", got.daddr)
     assert.are.equal("fd00::1", got.saddr)
-    assert.are.equal("rst_sent", got["end"])
+    assert.are.equal("rst_sent", got.ended)
     assert.is_true(got.old)
     assert.is_nil(got.duration_ns)
     assert.are.equal((1 << 60) + 1, got.cgroup)

@@ -1,6 +1,6 @@
+-- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 ---@meta bpfnet
 -- luacheck: ignore
--- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 -- Annotations of the module `bpfnet`, also the global `bpf`, for editors; it is never loaded.
 
 ---@class bpf
@@ -81,7 +81,7 @@ function Event:json() end
 ---@field segs_out integer
 ---@field closer_pid integer process that closed or shut down this side first; 0: none did
 ---@field closer_comm string
----@field ["end"] "fin"|"rst_sent"|"rst_received"|"timeout"|"aborted"|"error"
+---@field ended "fin"|"rst_sent"|"rst_received"|"timeout"|"aborted"|"error"
 ---@field closed_by "local"|"remote"|"kernel"|"unknown" whose FIN or RST came first
 ---@field side "connect"|"accept"|"unknown"
 ---@field old boolean began before the probe did, so has no duration

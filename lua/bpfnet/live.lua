@@ -63,6 +63,9 @@ function live.run(opts)
     opts.show(span("interval", since_ns, end_ns))
   end
   opts.turn_over()
+  if clear then
+    print() -- the cursor stands behind the terminal's ^C
+  end
   opts.show(span("total", started_ns, end_ns))
   script.losses(table.unpack(opts.probes))
 end

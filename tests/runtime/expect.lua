@@ -88,7 +88,8 @@ end
 function checks.close(fact, ev, wrong)
   -- neither end did it
   if fact["end"] == "timeout" then fact.closed_by = "kernel" end
-  for _, name in ipairs { "rx_bytes", "tx_bytes", "end", "closed_by", "closer_pid" } do
+  fact.ended = fact["end"]
+  for _, name in ipairs { "rx_bytes", "tx_bytes", "ended", "closed_by", "closer_pid" } do
     if fact[name] ~= ev[name] then wrong(name, fact[name], ev[name]) end
   end
   if fact.old ~= ev.old then wrong("old", fact.old, ev.old) end
