@@ -228,7 +228,7 @@ static int run(const struct run_opts *o, const struct source *src, int argc, cha
 		return EXIT_FAILED;
 	}
 	script_set_args(s, src->name, argc, argv);
-	if (load(s, src)) {
+	if (load(s, src) && lua_checkstack(script_state(s), argc + LUA_MINSTACK)) {
 		for (int i = 0; i < argc; i++)
 			lua_pushstring(script_state(s), argv[i]);
 		if (script_run_chunk(s, argc))

@@ -82,6 +82,14 @@ void loop_stop(struct loop *l)
 	l->stop = true;
 }
 
+bool loop_set_stop(struct loop *l, bool stop)
+{
+	bool old = l->stop;
+
+	l->stop = stop;
+	return old;
+}
+
 bool loop_is_running(const struct loop *l)
 {
 	return l->running;
@@ -168,12 +176,11 @@ static struct loop_timer *next_due(const struct loop *l)
 	return first;
 }
 
-static void run_timers(struct loop *l)
+/* Those due by `now`, so that one that is set to 0 again can't keep the rest out. */
+static void run_timers(struct loop *l, uint64_t now)
 {
-	uint64_t now = now_ns();
 	struct loop_timer *t;
 
-	/* Those due by `now`, so that one that is set to 0 again can't keep the rest out. */
 	while (!l->stop && (t = next_due(l)) && t->due_ns <= now) {
 		if (t->every_ns) {
 			t->due_ns += t->every_ns;
@@ -221,14 +228,17 @@ static void wait_and_dispatch(struct loop *l, uint64_t deadline_ns)
 static enum loop_end run(struct loop *l, uint64_t deadline_ns)
 {
 	for (;;) {
+		/* One time for both: a timer that is due before the deadline runs before it. */
+		uint64_t now = now_ns();
+
 		if (signals.number)
 			return LOOP_INTERRUPTED;
-		run_timers(l);
+		run_timers(l, now);
 		if (l->stop)
 			return LOOP_STOPPED;
 		if (!l->holds)
 			return LOOP_IDLE;
-		if (now_ns() >= deadline_ns)
+		if (now >= deadline_ns)
 			return LOOP_TIMEOUT;
 		wait_and_dispatch(l, deadline_ns);
 		if (l->stop)

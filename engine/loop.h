@@ -28,6 +28,8 @@ void loop_free(struct loop *loop);
 int loop_run(struct loop *loop, int64_t timeout_ns, enum loop_end *end);
 /* Ends loop_run() after the callback that runs now. */
 void loop_stop(struct loop *loop);
+/* Takes the wish to end back, or renews it; returns the old one. */
+bool loop_set_stop(struct loop *loop, bool stop);
 bool loop_is_running(const struct loop *loop);
 /* The loop is not idle while somebody holds it. */
 void loop_hold(struct loop *loop);

@@ -7,30 +7,59 @@
 #include <lauxlib.h>
 #include "lua_json.h"
 
-#define MAX_DEPTH 64
+#define MAX_DEPTH  64
+#define TEXT_CLASS "bpf.JsonText"
 
-/* Text that grows in plain memory; freed by the caller, also when encoding fails. */
+/* Text that grows in memory that counts as the script's; a userdata, so no error can leak it. */
 struct text {
+	lua_Alloc alloc;
+	void *ud;
 	char *s;
 	size_t len, room;
 	const char *error;
 };
 
+static void resize(struct text *t, size_t room)
+{
+	char *p = t->alloc(t->ud, t->s, t->room, room);
+
+	if (room && !p) {
+		t->error = "not enough memory";
+		return;
+	}
+	t->s = p;
+	t->room = room;
+}
+
+static int text_gc(lua_State *L)
+{
+	resize(lua_touserdata(L, 1), 0);
+	return 0;
+}
+
+/* [-0, +1] */
+static struct text *push_text(lua_State *L)
+{
+	struct text *t = lua_newuserdatauv(L, sizeof(*t), 0);
+
+	*t = (struct text){ 0 };
+	t->alloc = lua_getallocf(L, &t->ud);
+	if (luaL_newmetatable(L, TEXT_CLASS)) {
+		lua_pushcfunction(L, text_gc);
+		lua_setfield(L, -2, "__gc");
+	}
+	lua_setmetatable(L, -2);
+	return t;
+}
+
 static void add(struct text *t, const char *s, size_t n)
 {
 	if (t->error)
 		return;
-	if (t->len + n > t->room) {
-		size_t room = (t->len + n) * 2 + 256;
-		char *p = realloc(t->s, room);
-
-		if (!p) {
-			t->error = "out of memory";
-			return;
-		}
-		t->s = p;
-		t->room = room;
-	}
+	if (t->len + n > t->room)
+		resize(t, (t->len + n) * 2 + 256);
+	if (t->error)
+		return;
 	memcpy(t->s + t->len, s, n);
 	t->len += n;
 }
@@ -183,6 +212,19 @@ static void add_object(struct text *t, lua_State *L, int index, int order, int d
 	add(t, "}", 1);
 }
 
+/* True if 1 to n are all keys that there are: nothing of a table may be lost in a list. */
+static bool is_list(lua_State *L, int index, lua_Integer n)
+{
+	lua_Integer keys = 0;
+
+	lua_pushnil(L);
+	while (lua_next(L, index)) {
+		lua_pop(L, 1);
+		keys++;
+	}
+	return n > 0 && keys == n;
+}
+
 static void add_table(struct text *t, lua_State *L, int index, int order, int depth)
 {
 	lua_Integer n = (lua_Integer)lua_rawlen(L, index);
@@ -190,7 +232,7 @@ static void add_table(struct text *t, lua_State *L, int index, int order, int de
 
 	if (!order && luaL_getmetafield(L, index, "fields") == LUA_TTABLE)
 		order = lua_gettop(L);
-	if (n > 0 && !order)
+	if (!order && is_list(L, index, n))
 		add_array(t, L, index, n, depth);
 	else
 		add_object(t, L, index, order, depth);
@@ -234,16 +276,14 @@ static void encode(struct text *t, lua_State *L, int index, int order, int depth
 
 void lua_json_push(lua_State *L, int index, int order)
 {
-	struct text t = { 0 };
-	const char *error;
+	struct text *t = push_text(L);
 
-	encode(&t, L, index, order, 0);
-	error = t.error;
-	if (!error)
-		lua_pushlstring(L, t.s, t.len);
-	free(t.s);
-	if (error)
-		luaL_error(L, "json: %s", error);
+	encode(t, L, index, order, 0);
+	if (t->error)
+		luaL_error(L, "json: %s", t->error);
+	lua_pushlstring(L, t->s, t->len);
+	resize(t, 0);
+	lua_remove(L, -2); /* t */
 }
 
 int lua_json(lua_State *L)

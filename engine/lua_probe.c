@@ -304,19 +304,26 @@ static int l_inject(lua_State *L)
 	struct lprobe *lp = lprobe_check(L, "probe:inject");
 	const struct layout *layout = probe_layout(lp->probe);
 	struct err err;
+	struct loop *loop = script_loop(lp->script);
 	void *record;
+	bool stop;
 
 	luaL_checktype(L, 2, LUA_TTABLE);
 	record = memset(lua_newuserdatauv(L, layout->size, 0), 0, layout->size);
 	if (event_pack(L, 2, layout, record, &err))
 		luax_throw(L, &err, "probe:inject");
+	stop = loop_set_stop(loop, false);
 	probe_deliver(lp->probe, record, layout->size);
-	if (script_error(lp->script)) {
-		lua_pushstring(L, script_error(lp->script));
-		script_clear_error(lp->script);
-		return lua_error(L);
+	if (!script_error(lp->script)) {
+		if (stop)
+			loop_stop(loop);
+		return 0;
 	}
-	return 0;
+	/* The caller gets the error and may catch it: the loop goes on as it was. */
+	loop_set_stop(loop, stop);
+	lua_pushstring(L, script_error(lp->script));
+	script_clear_error(lp->script);
+	return lua_error(L);
 }
 
 static const char *state_name(const struct lprobe *lp)

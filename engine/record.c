@@ -249,10 +249,10 @@ static int add_struct(struct builder *b, int type_id, uint32_t base)
 	const struct btf_type *t = resolve(b->btf, type_id, &name);
 	int rc = 0;
 
-	while (type_id && btf__type_by_id(b->btf, type_id) != t)
-		type_id = (int)btf__type_by_id(b->btf, type_id)->type;
 	if (!t || !btf_is_struct(t))
 		return err_set(b->err, -EINVAL, "'%s' has a nameless union", b->layout->name);
+	while (btf__type_by_id(b->btf, type_id) != t)
+		type_id = (int)btf__type_by_id(b->btf, type_id)->type;
 	if (b->depth == MAX_DEPTH)
 		return err_set(b->err, -EINVAL, "'%s' is nested too deeply", b->layout->name);
 	b->depth++;

@@ -36,6 +36,7 @@ struct script {
 	volatile sig_atomic_t calls; /* callbacks so far */
 	volatile sig_atomic_t seen_call;
 	volatile sig_atomic_t ticks;
+	volatile sig_atomic_t stopping; /* what runs is left, up to the call that is to end */
 };
 
 /* A handler has no argument; a process has one script. */
@@ -86,6 +87,7 @@ static void stop_hook(lua_State *L, lua_Debug *ar)
 /* In a signal handler: lua_sethook() is made to be called there. */
 static void arm_stop(struct script *s)
 {
+	s->stopping = 1;
 	if (s->running)
 		lua_sethook(s->running, stop_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
 	lua_sethook(s->L, stop_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
@@ -118,10 +120,8 @@ static void on_interrupt(void *arg)
 static void set_watchdog(struct script *s, double seconds)
 {
 	uint64_t ns = (uint64_t)(seconds * 1e9);
-	struct itimerspec its = {
-		.it_value = { (time_t)(ns / NSEC_PER_SEC), (long)(ns % NSEC_PER_SEC) },
-		.it_interval = { (time_t)(ns / NSEC_PER_SEC), (long)(ns % NSEC_PER_SEC) },
-	};
+	struct timespec ts = { (time_t)(ns / NSEC_PER_SEC), (long)(ns % NSEC_PER_SEC) };
+	struct itimerspec its = { ts, ts };
 
 	if (s->has_watchdog)
 		timer_settime(s->watchdog, 0, &its, NULL);
@@ -178,7 +178,8 @@ static void keep_error(struct script *s, lua_State *L)
 	if (!s->error)
 		s->error = strdup(msg ? msg : "out of memory");
 	lua_pop(L, 1);
-	loop_stop(s->loop);
+	if (!s->limited) /* else it is an injected event's, and raised in the callback around */
+		loop_stop(s->loop);
 }
 
 static bool call(struct script *s, lua_State *L, int nargs, int nresults, bool limited)
@@ -201,7 +202,8 @@ static bool call(struct script *s, lua_State *L, int nargs, int nresults, bool l
 	s->depth--;
 	s->limited = was_limited;
 	s->running = outer;
-	if (lua_gethook(L)) {
+	if (s->stopping && !s->limited) {
+		s->stopping = 0;
 		lua_sethook(L, NULL, 0, 0);
 		lua_sethook(s->L, NULL, 0, 0);
 	}
@@ -239,10 +241,9 @@ bool script_was_interrupted(const struct script *s)
 
 static bool loaded(struct script *s, int rc)
 {
-	if (rc == LUA_OK)
-		return true;
-	keep_error(s, s->L);
-	return false;
+	if (rc != LUA_OK)
+		keep_error(s, s->L);
+	return rc == LUA_OK;
 }
 
 bool script_load_file(struct script *s, const char *path)
@@ -255,16 +256,28 @@ bool script_load_string(struct script *s, const char *code, size_t len, const ch
 	return loaded(s, luaL_loadbufferx(s->L, code, len, name, "t"));
 }
 
+/* name, argc, argv */
+static int set_args(lua_State *L)
+{
+	int argc = (int)lua_tointeger(L, 2);
+	char **argv = lua_touserdata(L, 3);
+
+	lua_createtable(L, argc, 1);
+	for (int i = 0; i <= argc; i++) {
+		lua_pushstring(L, i ? argv[i - 1] : lua_touserdata(L, 1));
+		lua_rawseti(L, -2, i);
+	}
+	lua_setglobal(L, "arg");
+	return 0;
+}
+
 void script_set_args(struct script *s, const char *name, int argc, char **argv)
 {
-	lua_createtable(s->L, argc, 1);
-	lua_pushstring(s->L, name);
-	lua_rawseti(s->L, -2, 0);
-	for (int i = 0; i < argc; i++) {
-		lua_pushstring(s->L, argv[i]);
-		lua_rawseti(s->L, -2, i + 1);
-	}
-	lua_setglobal(s->L, "arg");
+	lua_pushcfunction(s->L, set_args);
+	lua_pushlightuserdata(s->L, (void *)name);
+	lua_pushinteger(s->L, argc);
+	lua_pushlightuserdata(s->L, argv);
+	loaded(s, lua_pcall(s->L, 3, 0, 0));
 }
 
 static int open_libraries(lua_State *L)
@@ -331,6 +344,13 @@ void script_free(struct script *s)
 	the_script = NULL;
 	free(s->error);
 	free(s);
+}
+
+bool script_stop_caller(struct script *s, lua_State *L)
+{
+	if (s->stopping)
+		lua_sethook(L, stop_hook, LUA_MASKLINE | LUA_MASKCOUNT, 1);
+	return s->stopping;
 }
 
 lua_State *script_set_running(struct script *s, lua_State *L)

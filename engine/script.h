@@ -35,6 +35,8 @@ lua_State *script_callback_state(struct script *script);
 /* Returns the old one. */
 lua_State *script_set_callback_state(struct script *script, lua_State *L);
 /* Notes the coroutine that runs now, for the handlers that may have to stop it; returns the old. */
+/* A coroutine has ended: if it was stopped, so will be L, which resumed it. True in that case. */
+bool script_stop_caller(struct script *script, lua_State *L);
 lua_State *script_set_running(struct script *script, lua_State *L);
 /* The script has called bpf.run(), and so decides by itself when it is over. */
 void script_set_ran(struct script *script);

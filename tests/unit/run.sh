@@ -5,7 +5,7 @@
 # Shows what failed or was skipped, a line for each program, and a sum.
 set -u
 
-cd "${BPFNET_TREE:-$(dirname "$0")/../..}" || exit 1
+cd "$(dirname "$0")/../.." || exit 1
 [ -f .output/skels.o ] && [ -f .output/embedded.o ] || make >/dev/null || exit 1
 make --no-print-directory -j"$(nproc)" -f tests/unit/unit.mk || exit 1
 

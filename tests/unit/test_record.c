@@ -230,7 +230,11 @@ static void broken_types(void)
 	check_refused(types_struct(&types, "odd", types.be16, 8, 0, 4), "odd");
 	id = types_array(&types, types.ch, 0);
 	check_refused(types_struct(&types, "odd", id, 8, 0, 3), "odd");
-	id = btf__type_cnt(types.btf);
+	id = (int)btf__type_cnt(types.btf);
+	check_refused(types_struct(&types, NULL, id, 8, 0, 0), "nested too deeply");
+	id = (int)btf__type_cnt(types.btf);
+	btf__add_typedef(types.btf, "self", id);
+	refuse_member(id);
 	check_refused(types_struct(&types, NULL, id, 8, 0, 0), "event");
 	types_free(&types);
 }
