@@ -53,6 +53,7 @@ SCRIPTS  := $(sort $(wildcard scripts/*.lua))
 
 .PHONY: all deps demo check test install lint clean
 .DELETE_ON_ERROR:
+.SECONDARY:
 
 all: $(OUT)/bpfnet
 

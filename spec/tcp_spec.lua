@@ -52,7 +52,8 @@ describe("the TCP probes", function()
         pending("this kernel has no " .. way)
         return
       end
-      local got = expect.collect { way = way ~= "" and way or nil }
+      local got = expect.collect { way = way ~= "" and way or nil,
+        filter = { cgroup = helper.cgroup() } }
       local facts = helper.traffic_facts("-c 3 all")
       bpf.run(0.2)
       expect.close(got)
@@ -66,10 +67,10 @@ describe("the TCP probes", function()
 
   it("see what had begun before they came", function()
     local base = os.tmpname()
-    local child = helper.start(("%s -c 3 -r %s.ready -w %s.go -o %s.facts old blocked queued"
-      .. " connecting"):format(helper.traffic, base, base, base))
+    local child = helper.start(helper.traffic_command(("-c 3 -r %s.ready -w %s.go -o %s.facts"
+      .. " old blocked queued connecting"):format(base, base, base)))
     helper.wait(20, function() return helper.read(base .. ".ready") end)
-    local got = expect.collect()
+    local got = expect.collect { filter = { cgroup = helper.cgroup() } }
     os.execute("touch " .. base .. ".go")
     assert.are.equal("timeout", bpf.run(0.1))
     local text = helper.wait(60, function()
@@ -83,7 +84,7 @@ describe("the TCP probes", function()
   end)
 
   it("name the owner by how it is known", function()
-    local got = expect.collect()
+    local got = expect.collect { filter = { cgroup = helper.cgroup() } }
     helper.traffic_facts("-c 1 echo4 never_accepted")
     bpf.run(0.2)
     expect.close(got)
