@@ -20,9 +20,7 @@ local function ended(code, act, options)
     act(child)
   end
   local status = child.wait()
-  -- the kernel frees maps and programs a moment after their last user
-  pcall(helper.wait, 3, function() return helper.new_orphans(before) == "" end)
-  assert.are.equal("", helper.new_orphans(before))
+  assert.are.equal("", helper.lasting_orphans(before))
   return status, child
 end
 

@@ -90,13 +90,23 @@ function helper.orphans()
   return found
 end
 
----What is in `after` and not in `before`.
-function helper.new_orphans(before)
-  local new = {}
-  for name in pairs(helper.orphans()) do
-    if not before[name] then new[#new + 1] = name end
+---Orphans that were not there before and stay for three seconds: the kernel frees things a moment
+---after their last user, and other programs on the machine come and go.
+---@return string names "" if there are none
+function helper.lasting_orphans(before)
+  local left = helper.orphans()
+  for name in pairs(before) do left[name] = nil end
+  for _ = 1, 15 do
+    if not next(left) then return "" end
+    os.execute("sleep 0.2")
+    local now = helper.orphans()
+    for name in pairs(left) do
+      if not now[name] then left[name] = nil end
+    end
   end
-  return table.concat(new, ", ")
+  local names = {}
+  for name in pairs(left) do names[#names + 1] = name end
+  return table.concat(names, ", ")
 end
 
 ---Path of a cgroup of our own, made when first asked for: by it our connections are told from

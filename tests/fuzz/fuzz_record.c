@@ -34,10 +34,27 @@ static uint32_t word(struct input *in)
 
 static const char *name(struct input *in)
 {
-	static const char *const names[] = { "", "a", "b", "char", "errno_t", "__be16", "opt_u32",
-					     "opt_u64", "in_addr", "in6_addr", "pad", "zero1", "event",
-					     "filter_kind", "FILTER_PID", "FILTER_COMM", "FILTER_ADDR",
-					     "FILTER_FAMILY", "FILTER_NETNS", "end", "END_X" };
+	static const char *const names[] = { "",
+					     "a",
+					     "b",
+					     "char",
+					     "errno_t",
+					     "__be16",
+					     "opt_u32",
+					     "opt_u64",
+					     "in_addr",
+					     "in6_addr",
+					     "pad",
+					     "zero1",
+					     "event",
+					     "filter_kind",
+					     "FILTER_PID",
+					     "FILTER_COMM",
+					     "FILTER_ADDR",
+					     "FILTER_FAMILY",
+					     "FILTER_NETNS",
+					     "end",
+					     "END_X" };
 
 	return names[byte(in) % (sizeof(names) / sizeof(names[0]))];
 }
@@ -49,7 +66,8 @@ static void add_members(struct input *in, struct btf *btf)
 		int type = (int)(word(in) % (btf__type_cnt(btf) + 4));
 		uint32_t at = word(in), bits = byte(in);
 
-		btf__add_field(btf, *member ? member : NULL, type, at, bits < 0x80 ? 0 : bits - 0x80);
+		btf__add_field(btf, *member ? member : NULL, type, at,
+			       bits < 0x80 ? 0 : bits - 0x80);
 	}
 }
 
@@ -165,7 +183,8 @@ static void use_layout(struct input *in, const struct btf *btf, int type)
 
 static void use_filters(struct input *in, const struct btf *btf)
 {
-	static const char *const names[] = { "daddr", "comm", "family", "pid", "dport", "uid", "nope" };
+	static const char *const names[] = { "daddr", "comm", "family", "pid",
+					     "dport", "uid",  "nope" };
 	struct filter_kinds kinds;
 	struct filter *filter;
 	struct err err;

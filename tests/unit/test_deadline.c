@@ -18,7 +18,8 @@ static void stopped(const char *code)
 	snprintf(chunk, sizeof(chunk),
 		 "bpf.after(0, function() %s end)\n"
 		 "local ok, e = pcall(bpf.run, 30)\n"
-		 "assert(not ok and e:find('ran longer than 0.2'), e)", code);
+		 "assert(not ok and e:find('ran longer than 0.2'), e)",
+		 code);
 	began = now_ns();
 	script_ok(chunk);
 	took = (double)(now_ns() - began) / 1e9;

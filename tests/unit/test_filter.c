@@ -8,9 +8,9 @@
 #include "types.h"
 
 static const char *const kind_names[] = {
-	"FILTER_PID", "FILTER_TID", "FILTER_UID", "FILTER_NETNS", "FILTER_CGROUP", "FILTER_FAMILY",
-	"FILTER_SPORT", "FILTER_DPORT", "FILTER_PORT", "FILTER_COMM", "FILTER_SADDR",
-	"FILTER_DADDR", "FILTER_ADDR", "FILTER_LENGTH", NULL,
+	"FILTER_PID",    "FILTER_TID",   "FILTER_UID",   "FILTER_NETNS",  "FILTER_CGROUP",
+	"FILTER_FAMILY", "FILTER_SPORT", "FILTER_DPORT", "FILTER_PORT",   "FILTER_COMM",
+	"FILTER_SADDR",  "FILTER_DADDR", "FILTER_ADDR",  "FILTER_LENGTH", NULL,
 };
 
 static struct filter_kinds kinds;
@@ -125,7 +125,8 @@ static void odd_kinds(void)
 		"FILTER_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA7",
 		NULL,
 	};
-	static const char *const few[] = { "FILTER_LOW", "FILTER_HIGH", "FILTER_BELOW", "BARE", NULL };
+	static const char *const few[] = { "FILTER_LOW", "FILTER_HIGH", "FILTER_BELOW", "BARE",
+					   NULL };
 	static const int64_t values[] = { 1, 64, -1, 2, 5, 6, 7 };
 
 	read_kinds(long_names, values);
@@ -152,7 +153,8 @@ static void numbers(void)
 	check_int("dport", int_value(0), 7, 0);
 	check_int("port", int_value(443), 8, 443);
 	check_int("length", int_value(INT64_MAX), 20, INT64_MAX);
-	refuse("pid", int_value(-1), "filter \"pid\": expected an integer from 0 to 2147483647, got -1");
+	refuse("pid", int_value(-1),
+	       "filter \"pid\": expected an integer from 0 to 2147483647, got -1");
 	refuse("pid", int_value(1LL << 31), "got 2147483648");
 	refuse("pid", str_value("nginx"), "got \"nginx\"");
 	refuse("pid", yes, "got boolean");
@@ -218,10 +220,27 @@ static void networks(void)
 static void bad_networks(void)
 {
 	static const char *const bad[] = {
-		"", "x", "/", "/8", "10.0.0", "10.0.0.0.0", "256.0.0.1", "10.0.0.0/", "10.0.0.0/33",
-		"10.0.0.0/-1", "10.0.0.0/+8", "10.0.0.0/ 8", "10.0.0.0/8x", "10.0.0.0/8/8",
-		"10.0.0.0/99999999999999999999", "fd00::/129", "fd00::g", "::1%lo", "localhost",
-		"[::1]", "1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa:bbbb:cccc:dddd:eeee:ffff",
+		"",
+		"x",
+		"/",
+		"/8",
+		"10.0.0",
+		"10.0.0.0.0",
+		"256.0.0.1",
+		"10.0.0.0/",
+		"10.0.0.0/33",
+		"10.0.0.0/-1",
+		"10.0.0.0/+8",
+		"10.0.0.0/ 8",
+		"10.0.0.0/8x",
+		"10.0.0.0/8/8",
+		"10.0.0.0/99999999999999999999",
+		"fd00::/129",
+		"fd00::g",
+		"::1%lo",
+		"localhost",
+		"[::1]",
+		"1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa:bbbb:cccc:dddd:eeee:ffff",
 	};
 
 	start();
@@ -243,7 +262,8 @@ static void paths(void)
 	CHECK(stat("/proc/self/ns/net", &st) == 0);
 	check_int("netns", str_value("/proc/self/ns/net"), 3, st.st_ino);
 	check_int("netns", int_value(4026531840), 3, 4026531840);
-	refuse("netns", str_value("/nowhere"), "filter \"netns\": can't find \"/nowhere\" (ENOENT)");
+	refuse("netns", str_value("/nowhere"),
+	       "filter \"netns\": can't find \"/nowhere\" (ENOENT)");
 	refuse("netns", yes, "/proc/PID/ns/net");
 	refuse("netns", int_value(-1), "filter \"netns\"");
 	CHECK(stat("/proc", &st) == 0);

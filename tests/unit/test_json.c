@@ -8,8 +8,8 @@ static void encodes(const char *value, const char *json)
 {
 	char chunk[1024];
 
-	snprintf(chunk, sizeof(chunk), "return assert(bpf.json(%s) == [==[%s]==], bpf.json(%s))", value,
-		 json, value);
+	snprintf(chunk, sizeof(chunk), "return assert(bpf.json(%s) == [==[%s]==], bpf.json(%s))",
+		 value, json, value);
 	script_ok(chunk);
 }
 
@@ -87,8 +87,17 @@ static void strings(void)
 static void bad_utf8(void)
 {
 	static const char *const bad[] = {
-		"\\x80", "\\xff", "\\xc3", "\\xc0\\x80", "\\xc1\\xbf", "\\xe2\\x82", "\\xe0\\x9f\\xbf",
-		"\\xed\\xa0\\x80", "\\xf0\\x8f\\xbf\\xbf", "\\xf4\\x90\\x80\\x80", "\\xf5\\x80\\x80\\x80",
+		"\\x80",
+		"\\xff",
+		"\\xc3",
+		"\\xc0\\x80",
+		"\\xc1\\xbf",
+		"\\xe2\\x82",
+		"\\xe0\\x9f\\xbf",
+		"\\xed\\xa0\\x80",
+		"\\xf0\\x8f\\xbf\\xbf",
+		"\\xf4\\x90\\x80\\x80",
+		"\\xf5\\x80\\x80\\x80",
 	};
 	char chunk[512];
 
@@ -96,7 +105,8 @@ static void bad_utf8(void)
 	encodes("'a\\xffb'", "\"a\\ufffdb\"");
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		snprintf(chunk, sizeof(chunk),
-			 "local j = bpf.json('<%s>') assert(j:match('^\"<[\\\\ufd]+>\"$'), j)", bad[i]);
+			 "local j = bpf.json('<%s>') assert(j:match('^\"<[\\\\ufd]+>\"$'), j)",
+			 bad[i]);
 		script_ok(chunk);
 	}
 	script_ok("for i = 1, 2000 do local s = {} for j = 1, 20 do s[j] = math.random(0, 255) end "
@@ -124,7 +134,8 @@ static void tables(void)
 static void mixed_tables(void)
 {
 	script_start(0, 1);
-	script_ok("local ok, j = pcall(bpf.json, {1, 2, name = 'x'}) assert(not ok or j:find('name'), j)");
+	script_ok(
+		"local ok, j = pcall(bpf.json, {1, 2, name = 'x'}) assert(not ok or j:find('name'), j)");
 	script_end();
 }
 

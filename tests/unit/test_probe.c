@@ -64,14 +64,15 @@ static void close_other(void)
 static void inject_errors(void)
 {
 	start();
-	script_ok("local p = bpf.load('tcpconnect', function(ev) error('in handler') end)\n"
-		  "local ok, e = pcall(p.inject, p, {})\n"
-		  "assert(not ok and e:find('in handler'), e)\n"
-		  "ok, e = pcall(p.inject, p, {dprot = 1}) assert(e:find('did you mean \"dport\"'), e)\n"
-		  "ok, e = pcall(p.inject, p, {dport = 65536}) assert(e:find('does not fit'), e)\n"
-		  "ok, e = pcall(p.inject, p, {dport = {}}) assert(e:find('got table'), e)\n"
-		  "ok, e = pcall(p.inject, p, {[1] = 2}) assert(e:find('fields have names'), e)\n"
-		  "p:close()");
+	script_ok(
+		"local p = bpf.load('tcpconnect', function(ev) error('in handler') end)\n"
+		"local ok, e = pcall(p.inject, p, {})\n"
+		"assert(not ok and e:find('in handler'), e)\n"
+		"ok, e = pcall(p.inject, p, {dprot = 1}) assert(e:find('did you mean \"dport\"'), e)\n"
+		"ok, e = pcall(p.inject, p, {dport = 65536}) assert(e:find('does not fit'), e)\n"
+		"ok, e = pcall(p.inject, p, {dport = {}}) assert(e:find('got table'), e)\n"
+		"ok, e = pcall(p.inject, p, {[1] = 2}) assert(e:find('fields have names'), e)\n"
+		"p:close()");
 	script_end();
 }
 
@@ -91,12 +92,13 @@ static void inject_caught(void)
 static void inject_values(void)
 {
 	start();
-	script_ok("local got local p = bpf.load('tcpconnect', function(ev) got = ev end)\n"
-		  "p:inject{comm = 'curl', dport = 443, daddr = '10.0.0.1', pid = 42}\n"
-		  "assert(got.comm == 'curl' and got.dport == 443 and got.daddr == '10.0.0.1')\n"
-		  "assert(got.pid == 42 and got:json():find('\"daddr\":\"10.0.0.1\"'))\n"
-		  "assert(p:stats().events == 1) p:close()\n"
-		  "assert(select(2, pcall(p.stats, p)):find('probe:stats: the probe is closed'))\n");
+	script_ok(
+		"local got local p = bpf.load('tcpconnect', function(ev) got = ev end)\n"
+		"p:inject{comm = 'curl', dport = 443, daddr = '10.0.0.1', pid = 42}\n"
+		"assert(got.comm == 'curl' and got.dport == 443 and got.daddr == '10.0.0.1')\n"
+		"assert(got.pid == 42 and got:json():find('\"daddr\":\"10.0.0.1\"'))\n"
+		"assert(p:stats().events == 1) p:close()\n"
+		"assert(select(2, pcall(p.stats, p)):find('probe:stats: the probe is closed'))\n");
 	script_end();
 }
 

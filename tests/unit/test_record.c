@@ -90,8 +90,8 @@ static void enums(void)
 	const struct field *f;
 
 	types_new(&types);
-	layout = layout_of(types_struct(&types, "member", types_enum(&types, "end", 4, names, values),
-					8, 0, 0));
+	layout = layout_of(types_struct(&types, "member",
+					types_enum(&types, "end", 4, names, values), 8, 0, 0));
 	f = layout_field(layout, "member");
 	CHECK_INT(f->kind, FIELD_ENUM);
 	CHECK_INT(f->nr_names, 4);

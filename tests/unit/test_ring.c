@@ -95,8 +95,8 @@ static void sizes(void)
 {
 	static const struct {
 		uint64_t asked, got;
-	} rows[] = { { 0, 4096 }, { 1, 4096 }, { 4096, 4096 }, { 4097, 8192 }, { 65536, 65536 },
-		     { 1000000, 1 << 20 } };
+	} rows[] = { { 0, 4096 },    { 1, 4096 },      { 4096, 4096 },
+		     { 4097, 8192 }, { 65536, 65536 }, { 1000000, 1 << 20 } };
 	struct err err;
 
 	if (caps_check(&err))

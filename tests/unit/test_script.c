@@ -82,7 +82,8 @@ static void error_objects(void)
 	script_fails("error(nil)", "(error object is a nil value)");
 	script_fails("error(12)", "12");
 	script_fails("error(true)", "(error object is a boolean value)");
-	script_fails("error(setmetatable({}, {__tostring = function() return 'mine' end}))", "mine");
+	script_fails("error(setmetatable({}, {__tostring = function() return 'mine' end}))",
+		     "mine");
 	script_fails("error(setmetatable({}, {__tostring = function() return 1 end}))",
 		     "(error object is a table value)");
 	script_fails("error(setmetatable({}, {__tostring = function() error('worse') end}))", "");
@@ -95,7 +96,8 @@ static void deep_recursion(void)
 	script_fails("local function f() return 1 + f() end f()", "stack overflow");
 	script_fails("local function f() local ok, e = pcall(f) error(e, 0) end f()", "");
 	script_fails("local t = setmetatable({}, {}) getmetatable(t).__index = function(s, k) "
-		     "return s[k .. 'x'] end return t.a", "overflow");
+		     "return s[k .. 'x'] end return t.a",
+		     "overflow");
 	script_ok("return 1");
 	script_end();
 }
@@ -129,7 +131,8 @@ static void call_from_c(void)
 static void error_in_callback(void)
 {
 	script_start(0, 1);
-	script_fails("bpf.after(0, function()\nerror('inside')\nend)\nbpf.run()", "chunk:2: inside");
+	script_fails("bpf.after(0, function()\nerror('inside')\nend)\nbpf.run()",
+		     "chunk:2: inside");
 	CHECK_HAS(script_error(script), "stack traceback");
 	script_ok("local n = 0 "
 		  "bpf.every(0.001, function() n = n + 1 if n == 2 then error('at 2') end end) "
@@ -165,9 +168,10 @@ static void no_bytecode(void)
 static void timers_outlive(void)
 {
 	script_start(0, 1);
-	script_ok("local n = 0 bpf.every(0.001, function() n = n + 1 if n == 3 then bpf.stop() end end)"
-		  " for i = 1, 3 do collectgarbage() end assert(bpf.run(5) == 'stopped')"
-		  " assert(n == 3)");
+	script_ok(
+		"local n = 0 bpf.every(0.001, function() n = n + 1 if n == 3 then bpf.stop() end end)"
+		" for i = 1, 3 do collectgarbage() end assert(bpf.run(5) == 'stopped')"
+		" assert(n == 3)");
 	script_ok("local t t = bpf.every(0.001, function() t:close() t:close() end)"
 		  " bpf.run(0.02) assert(tostring(t) == 'Timer (closed)')");
 	script_ok("do local t <close> = bpf.every(0.001, function() error('closed') end) end"
@@ -187,11 +191,12 @@ static void nested_run(void)
 static void run_in_coroutine(void)
 {
 	script_start(0, 1);
-	script_ok("local co = coroutine.create(function()"
-		  "  local n = 0 bpf.after(0, function() n = n + 1 end)"
-		  "  local why = bpf.run(5) coroutine.yield(why, n) return 'end' end)"
-		  "local ok, why, n = coroutine.resume(co) assert(ok and why == 'idle' and n == 1, why)"
-		  "assert(select(2, coroutine.resume(co)) == 'end')");
+	script_ok(
+		"local co = coroutine.create(function()"
+		"  local n = 0 bpf.after(0, function() n = n + 1 end)"
+		"  local why = bpf.run(5) coroutine.yield(why, n) return 'end' end)"
+		"local ok, why, n = coroutine.resume(co) assert(ok and why == 'idle' and n == 1, why)"
+		"assert(select(2, coroutine.resume(co)) == 'end')");
 	script_end();
 }
 

@@ -120,12 +120,14 @@ static void check_others(const uint8_t *before, uint32_t first, uint32_t n)
 }
 
 /* Random values of `bits` bits at bit_offset, written over random records. */
-static void round_trips(int type, uint32_t bit_offset, uint32_t bits, bool is_signed, bool bit_field)
+static void round_trips(int type, uint32_t bit_offset, uint32_t bits, bool is_signed,
+			bool bit_field)
 {
 	use(type, bit_offset, bit_field ? bits : 0);
 	for (int i = 0; i < ROUNDS; i++) {
 		uint64_t raw = random64() << (64 - bits);
-		int64_t want = is_signed ? (int64_t)raw >> (64 - bits) : (int64_t)(raw >> (64 - bits));
+		int64_t want = is_signed ? (int64_t)raw >> (64 - bits) :
+					   (int64_t)(raw >> (64 - bits));
 		uint8_t before[SIZE];
 
 		for (int j = 0; j < SIZE; j++)
@@ -201,7 +203,8 @@ static void ranges(void)
 	check_refused(int_value(4), "4 does not fit 3 bits");
 	check_refused(str_value("four"), "expected integer, got \"four\"");
 	check_refused(nil, "expected integer, got nil");
-	check_refused((struct value){ .type = VALUE_BOOL, .i = 1 }, "expected integer, got boolean");
+	check_refused((struct value){ .type = VALUE_BOOL, .i = 1 },
+		      "expected integer, got boolean");
 	end();
 }
 
