@@ -19,7 +19,7 @@ BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpf
 BUILD_DEPS := clang llvm bpftool gcc make pkg-config libbpf-dev libelf-dev zlib1g-dev \
               liblua5.4-dev lua-cjson-dev
 TEST_DEPS  := lua-busted iproute2 iptables kmod util-linux procps busybox-static cpio xz-utils \
-              zstd lz4 qemu-system-x86 libcap2-bin curl
+              zstd lz4 qemu-system-x86 libcap2-bin curl libclang-rt-dev
 LINT_DEPS  := clang-format cppcheck lua-check
 
 V ?= 0
@@ -107,8 +107,8 @@ $(OUT)/embedded.o: $(OUT)/embedded.c $(LUA_SRC) $(SCRIPTS)
 
 # The newest lists, then only what is missing; nothing to do costs no network.
 deps:
-	$(Q)missing=$$(dpkg-query -W -f '$${Package} $${db:Status-Abbrev}\n' $(BUILD_DEPS) $(TEST_DEPS) 2>/dev/null | \
-		awk '$$2 == "ii" { have[$$1] = 1 } END { n = split("$(BUILD_DEPS) $(TEST_DEPS)", p, " "); \
+	$(Q)missing=$$(dpkg-query -W -f '$${Package} $${db:Status-Abbrev}\n' $(BUILD_DEPS) $(TEST_DEPS) $(LINT_DEPS) 2>/dev/null | \
+		awk '$$2 == "ii" { have[$$1] = 1 } END { n = split("$(BUILD_DEPS) $(TEST_DEPS) $(LINT_DEPS)", p, " "); \
 		for (i = 1; i <= n; i++) if (!have[p[i]]) printf "%s ", p[i] }'); \
 	if [ -n "$$missing" ]; then \
 		echo "  APT      $$missing"; \
@@ -135,6 +135,16 @@ install: all
 	install -m 644 $(SCRIPTS) $(DESTDIR)$(PREFIX)/share/bpfnet/scripts
 	install -m 644 $(BPF_HDR) $(DESTDIR)$(PREFIX)/share/bpfnet/bpf
 	install -D -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/bpfnet/LICENSE
+
+lint:
+	$(Q)clang-format --dry-run -Werror engine/*.[ch] bpf/*.[ch] tests/unit/*.[ch] tests/fuzz/*.c \
+		tests/runtime/*.[ch] spec/example/*.c
+	$(Q)cppcheck -q --enable=warning,performance,portability --inline-suppr --std=c11 -Iengine \
+		-Itests/unit '-DLIBBPF_OPTS(t,n,...)=struct t n={__VA_ARGS__}' --suppress=ctuuninitvar \
+		--suppress=missingInclude -itests/unit/ring.bpf.c --error-exitcode=1 engine tests/unit \
+		tests/fuzz
+	$(Q)luacheck -q lua scripts spec tests
+	$(Q)sh tests/layers.sh
 
 clean:
 	rm -rf $(OUT)

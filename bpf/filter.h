@@ -125,7 +125,7 @@ static __noinline bool filter_passes_int(const struct conn *c, __u64 active)
 	return true;
 }
 
-#define FILTER_ADDR_KINDS                                                                         \
+#define FILTER_ADDR_KINDS                                                                          \
 	(1ULL << FILTER_COMM | 1ULL << FILTER_SADDR | 1ULL << FILTER_DADDR | 1ULL << FILTER_ADDR)
 
 /* True if the event is wanted; one that is not has been counted. */

@@ -80,7 +80,7 @@ enum tally {
 #define TALLY_SLOTS 64
 __u64 tally[TALLY_SLOTS][TALLY_LINE] __attribute__((aligned(64)));
 
-#define COUNT(what)                                                                               \
+#define COUNT(what)                                                                                \
 	__sync_fetch_and_add(&tally[bpf_get_smp_processor_id() & (TALLY_SLOTS - 1)][what], 1)
 
 const volatile __u32 cfg_probe = 0; /* the engine's number for this probe */

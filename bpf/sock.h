@@ -138,13 +138,15 @@ static __always_inline bool is_mapped(const struct in6_addr *a)
 }
 
 /* Addresses, ports, namespace and cgroup of a socket; the caller knows the owner. */
-static __always_inline void conn_from_sock(struct conn *c, const struct sock *sk, const bool trusted)
+static __always_inline void conn_from_sock(struct conn *c, const struct sock *sk,
+					   const bool trusted)
 {
 	c->ts_ns = bpf_ktime_get_ns();
 	c->cpu = bpf_get_smp_processor_id();
 	c->cgroup = sock_cgroup(sk, trusted);
 	c->netns = GET(trusted, sk, __sk_common.skc_net.net) ?
-			   BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) : 0;
+			   BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) :
+			   0;
 	/* not skc_num, which is 0 again when the state becomes TCP_CLOSE */
 	c->sport = bpf_ntohs(BPF_CORE_READ((const struct inet_sock *)sk, inet_sport));
 	c->dport = bpf_ntohs(GET(trusted, sk, __sk_common.skc_dport));

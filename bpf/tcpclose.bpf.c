@@ -28,7 +28,7 @@ struct tcpclose_event {
 	__u32 closer_pid DOC("process that closed or shut down this side first; 0: none did");
 	char closer_comm[16] DOC("its name");
 	enum end ended DOC("fin, rst_sent, rst_received, timeout, aborted or error");
-	enum closed_by closed_by DOC("whose FIN or RST came first: local, remote; kernel: it timed out");
+	enum closed_by closed_by DOC("whose FIN or RST came first; kernel: it timed out");
 	enum side side DOC("connect or accept; unknown for older connections");
 	bool old DOC("began before the probe did, so has no duration");
 };
@@ -36,8 +36,8 @@ struct tcpclose_event {
 PROBE_EVENTS(struct tcpclose_event, "one event per connection end, with bytes, duration and cause");
 
 /* States in which there was a connection; a failed attempt is tcpconnect's. */
-#define WAS_CONNECTED                                                                             \
-	(1 << TCP_ESTABLISHED | 1 << TCP_FIN_WAIT1 | 1 << TCP_FIN_WAIT2 | 1 << TCP_CLOSE_WAIT |   \
+#define WAS_CONNECTED                                                                              \
+	(1 << TCP_ESTABLISHED | 1 << TCP_FIN_WAIT1 | 1 << TCP_FIN_WAIT2 | 1 << TCP_CLOSE_WAIT |    \
 	 1 << TCP_LAST_ACK | 1 << TCP_CLOSING | 1 << TCP_TIME_WAIT)
 
 static __always_inline enum end how_ended(const struct sock *sk, const struct sock_life *life,

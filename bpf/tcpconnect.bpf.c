@@ -75,7 +75,8 @@ int BPF_PROG(state, const struct sock *sk, int oldstate, int newstate)
 
 	/* SYN_RECV too: two sides that connect to each other pass through it */
 	if ((oldstate != TCP_SYN_SENT && oldstate != TCP_SYN_RECV) ||
-	    (newstate != TCP_ESTABLISHED && newstate != TCP_CLOSE) || sk->sk_protocol != IPPROTO_TCP)
+	    (newstate != TCP_ESTABLISHED && newstate != TCP_CLOSE) ||
+	    sk->sk_protocol != IPPROTO_TCP)
 		return 0;
 	life = sock_life(sk);
 	if (oldstate == TCP_SYN_RECV && (!life || life->side != SIDE_CONNECT))
@@ -147,7 +148,8 @@ static __always_inline bool set_target(struct conn *c, const struct target *to)
 }
 
 /* connect() on sk has returned an error, in the task that called it. */
-static __always_inline int failed(struct sock *sk, const bool trusted, const struct target *to, long ret)
+static __always_inline int failed(struct sock *sk, const bool trusted, const struct target *to,
+				  long ret)
 {
 	struct sock_life *life = sock_life(sk);
 	__u32 tid = bpf_get_current_pid_tgid();

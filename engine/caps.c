@@ -73,15 +73,17 @@ int caps_check(struct err *err)
 	if (rc)
 		return rc;
 	if (access("/sys/kernel/btf/vmlinux", R_OK)) {
-		err_sys(err, -errno, "no type information (BTF) of the running kernel at "
+		err_sys(err, -errno,
+			"no type information (BTF) of the running kernel at "
 			"/sys/kernel/btf/vmlinux");
 		err_hint(err, "the kernel must be built with CONFIG_DEBUG_INFO_BTF=y, and /sys be "
-			 "mounted");
+			      "mounted");
 		return err->code;
 	}
 	if (missing[0]) {
 		err_set(err, -EPERM, "not permitted to trace: lacks %s", missing);
-		err_hint(err, "run as root, or: setcap cap_bpf,cap_perfmon,cap_sys_ptrace+ep bpfnet");
+		err_hint(err,
+			 "run as root, or: setcap cap_bpf,cap_perfmon,cap_sys_ptrace+ep bpfnet");
 		return -EPERM;
 	}
 	return 0;

@@ -56,7 +56,8 @@ static int parse_option(struct run_opts *o, int opt)
 		return 0;
 	case 't':
 		if (!parse_number(optarg, 1e6, &o->script.max_seconds))
-			return usage_error("run", "--limit-time: expected seconds, got \"%s\"", optarg);
+			return usage_error("run", "--limit-time: expected seconds, got \"%s\"",
+					   optarg);
 		return 0;
 	case 'm':
 		if (!parse_number(optarg, 1e6, &n))
@@ -66,8 +67,10 @@ static int parse_option(struct run_opts *o, int opt)
 	case 'b':
 		o->script.ring_bytes = parse_size(optarg);
 		if (!o->script.ring_bytes)
-			return usage_error("run", "--buffer: expected bytes up to 1024M, like 4096, "
-					   "64K or 16M, got \"%s\"", optarg);
+			return usage_error("run",
+					   "--buffer: expected bytes up to 1024M, like 4096, "
+					   "64K or 16M, got \"%s\"",
+					   optarg);
 		return 0;
 	}
 	return common_option(opt) ? 0 : EXIT_USAGE;
@@ -150,8 +153,10 @@ static int no_such_script(const char *name)
 	for (const struct embedded *s = embedded_scripts; s->name; s++)
 		len += (size_t)snprintf(known + len, sizeof(known) - len, "%s%s", len ? ", " : "",
 					s->name);
-	return usage_error("run", "can't open \"%s\" (%s), and no shipped script is called that "
-			   "(there are: %s)", name, errno_name(errno), known);
+	return usage_error("run",
+			   "can't open \"%s\" (%s), and no shipped script is called that "
+			   "(there are: %s)",
+			   name, errno_name(errno), known);
 }
 
 static int find_source(struct source *src, const struct run_opts *o, const char *name)
@@ -160,11 +165,13 @@ static int find_source(struct source *src, const struct run_opts *o, const char 
 
 	*src = (struct source){ .name = name };
 	if (o->code) {
-		*src = (struct source){ "(command line)", NULL, o->code, o->code + strlen(o->code) };
+		*src = (struct source){ "(command line)", NULL, o->code,
+					o->code + strlen(o->code) };
 		return 0;
 	}
 	if (!name)
-		return usage_error("run", "expected a script: FILE, -e CODE, or - for standard input");
+		return usage_error("run",
+				   "expected a script: FILE, -e CODE, or - for standard input");
 	if (str_eq(name, "-"))
 		return 0;
 	src->path = name;
@@ -210,8 +217,8 @@ static int report(struct script *s)
 	if (!script_error(s))
 		return EXIT_OK;
 	/* An interrupt is how programs that run until then are ended. */
-	if (script_was_interrupted(s) || (loop_signal(script_loop(s)) &&
-					  strstr(script_error(s), "interrupted")))
+	if (script_was_interrupted(s) ||
+	    (loop_signal(script_loop(s)) && strstr(script_error(s), "interrupted")))
 		return EXIT_OK;
 	log_msg(LOG_ERROR, "%s", script_error(s));
 	return EXIT_FAILED;
@@ -256,7 +263,8 @@ int cmd_run(int argc, char **argv)
 	if (rc)
 		return rc;
 	first = optind + (o.code ? 0 : 1);
-	if (argc > first && (str_eq(argv[first], "--help") || str_eq(argv[first], "-h")) && !o.code) {
+	if (argc > first && (str_eq(argv[first], "--help") || str_eq(argv[first], "-h")) &&
+	    !o.code) {
 		if (src.code)
 			return show_script_help(src.code, src.code_end);
 		if (src.path)

@@ -179,8 +179,10 @@ static int add_net(struct filter *f, int kind, const char *name, const struct va
 	if (slash) {
 		bits = strtol(slash + 1, &end, 10);
 		if (!isdigit((unsigned char)slash[1]) || *end || bits > max)
-			return expected(name, max == 32 ? "a prefix length from 0 to 32" :
-							  "a prefix length from 0 to 128", v, err);
+			return expected(name,
+					max == 32 ? "a prefix length from 0 to 32" :
+						    "a prefix length from 0 to 128",
+					v, err);
 		bits += 128 - max;
 	}
 	e = new_entry(f, kind, err);
@@ -262,8 +264,9 @@ static int no_such_filter(const struct filter *f, const char *name, struct err *
 		len += (size_t)snprintf(known + len, sizeof(known) - len, "%s%s", i ? ", " : "",
 					f->kinds->kind[i].name);
 	if (near)
-		return err_set(err, -EINVAL, "unknown filter \"%s\", did you mean \"%s\"? (known: %s)",
-			       name, near, known);
+		return err_set(err, -EINVAL,
+			       "unknown filter \"%s\", did you mean \"%s\"? (known: %s)", name,
+			       near, known);
 	return err_set(err, -EINVAL, "unknown filter \"%s\" (known: %s)", name, known);
 }
 

@@ -180,7 +180,8 @@ static void take_roots(struct cut *c)
 		const struct btf_type *t = kbtf_type(c->k, id);
 		const char *name = c->k->strings + t->name_off;
 
-		if (is_root_kind(btf_kind(t)) && *name && c->names[find_slot(c, name, strlen(name))])
+		if (is_root_kind(btf_kind(t)) && *name &&
+		    c->names[find_slot(c, name, strlen(name))])
 			take(c, id);
 	}
 }

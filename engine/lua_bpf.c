@@ -27,7 +27,8 @@ const char *lua_run_loop(lua_State *L, double seconds, const char *where)
 	int rc;
 
 	/* One bpf.run() tells the script of the interrupt; a script that runs on is ended. */
-	if (loop_signal(script_loop(s)) && lua_rawgetp(L, LUA_REGISTRYINDEX, end_name) == LUA_TBOOLEAN)
+	if (loop_signal(script_loop(s)) &&
+	    lua_rawgetp(L, LUA_REGISTRYINDEX, end_name) == LUA_TBOOLEAN)
 		luaL_error(L, "interrupted");
 	script_set_ran(s);
 	outer = script_set_callback_state(s, L);
@@ -108,12 +109,18 @@ static int l_try_attach(lua_State *L)
 void lua_bpf_install(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
-		{ "attach", lua_probe_attach }, { "try_attach", l_try_attach },
-		{ "load", lua_probe_load },	{ "probes", lua_probes },
-		{ "every", lua_timer_every },	{ "after", lua_timer_after },
-		{ "run", l_run },		{ "stop", l_stop },
-		{ "now", l_now },		{ "log", l_log },
-		{ "json", lua_json },		{ NULL, NULL },
+		{ "attach", lua_probe_attach },
+		{ "try_attach", l_try_attach },
+		{ "load", lua_probe_load },
+		{ "probes", lua_probes },
+		{ "every", lua_timer_every },
+		{ "after", lua_timer_after },
+		{ "run", l_run },
+		{ "stop", l_stop },
+		{ "now", l_now },
+		{ "log", l_log },
+		{ "json", lua_json },
+		{ NULL, NULL },
 	};
 
 	lua_probe_install(L);

@@ -104,7 +104,8 @@ int event_pack(lua_State *L, int index, const struct layout *layout, void *recor
 	/* A field that is not given and may be unknown, is. */
 	for (int i = 0; i < layout->nr_fields; i++)
 		if (layout->fields[i].kind == FIELD_OPT)
-			field_set(&layout->fields[i], record, &(struct value){ .type = VALUE_NIL }, err);
+			field_set(&layout->fields[i], record, &(struct value){ .type = VALUE_NIL },
+				  err);
 	lua_pushnil(L);
 	while (!rc && lua_next(L, index)) {
 		const struct field *field = NULL;
@@ -135,7 +136,8 @@ int record_pack(lua_State *L, int index, const struct layout *layout, void *reco
 		return rc;
 	}
 	if (!lua_istable(L, index))
-		return err_set(err, -EINVAL, "expected a table with the fields of struct %s, got %s",
+		return err_set(err, -EINVAL,
+			       "expected a table with the fields of struct %s, got %s",
 			       layout->name, luax_typename(L, index));
 	return event_pack(L, index, layout, record, err);
 }

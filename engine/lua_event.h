@@ -29,6 +29,7 @@ int event_pack(lua_State *L, int index, const struct layout *layout, void *recor
 /* [-0, +1] a scalar as itself, a struct as a table without metatable */
 void record_push(lua_State *L, const struct layout *layout, const void *record);
 /* [-0, +0] the other way round */
-int record_pack(lua_State *L, int index, const struct layout *layout, void *record, struct err *err);
+int record_pack(lua_State *L, int index, const struct layout *layout, void *record,
+		struct err *err);
 
 #endif

@@ -169,8 +169,10 @@ void lprobe_enqueue(struct lprobe *lp, const void *event)
 
 	loop_stop(script_loop(lp->script));
 	/* events() that nobody reads on, as after a break, must not eat all memory */
-	if (lp->queue_last - lp->queue_first >= MAX_QUEUED || !lua_checkstack(L, 8))
+	if (lp->queue_last - lp->queue_first >= MAX_QUEUED || !lua_checkstack(L, 8)) {
+		lp->unread++;
 		return;
+	}
 	lua_pushcfunction(L, enqueue);
 	lua_pushlightuserdata(L, lp);
 	lua_pushlightuserdata(L, (void *)event);

@@ -28,11 +28,16 @@ static void tell_drops(struct lprobe *lp)
 	uint64_t n = probe_new_drops(lp->probe);
 
 	if (n)
-		log_msg(LOG_WARN, "probe '%s': %llu events lost, the ring was full (hint: filter, "
-			"give fields=, or a larger --buffer)", probe_name(lp->probe),
-			(unsigned long long)n);
+		log_msg(LOG_WARN,
+			"probe '%s': %llu events lost, the ring was full (hint: filter, "
+			"give fields=, or a larger --buffer)",
+			probe_name(lp->probe), (unsigned long long)n);
+	n = lp->unread - lp->unread_told;
+	lp->unread_told = lp->unread;
+	if (n)
+		log_msg(LOG_WARN, "probe '%s': %llu events lost, nobody read on from p:events()",
+			probe_name(lp->probe), (unsigned long long)n);
 }
-
 
 /* The loop must not end while something is attached, nor a probe vanish that nobody refers to. */
 static void hold(lua_State *L, struct lprobe *lp, int index)
@@ -275,7 +280,7 @@ static int l_filter(lua_State *L)
 	return 1;
 }
 
-/* p:stats() -> {events=, dropped=, filtered=, untracked=, malformed=} */
+/* p:stats() -> {events=, dropped=, filtered=, untracked=, malformed=, unread=} */
 static int l_stats(lua_State *L)
 {
 	struct lprobe *lp = lprobe_check(L, "probe:stats");
@@ -284,9 +289,9 @@ static int l_stats(lua_State *L)
 		const char *name;
 		const uint64_t *value;
 	} rows[] = {
-		{ "events", &stats.events },	   { "dropped", &stats.dropped },
+		{ "events", &stats.events },       { "dropped", &stats.dropped },
 		{ "filtered", &stats.filtered },   { "untracked", &stats.untracked },
-		{ "malformed", &stats.malformed },
+		{ "malformed", &stats.malformed }, { "unread", &lp->unread },
 	};
 
 	probe_stats(lp->probe, &stats);
@@ -374,12 +379,14 @@ static int l_index(lua_State *L)
 void lua_probe_install(lua_State *L)
 {
 	static const luaL_Reg methods[] = {
-		{ "attach", l_attach }, { "detach", l_detach },	  { "close", l_close },
-		{ "filter", l_filter }, { "on_event", l_on_event }, { "stats", l_stats },
+		{ "attach", l_attach }, { "detach", l_detach },      { "close", l_close },
+		{ "filter", l_filter }, { "on_event", l_on_event },  { "stats", l_stats },
 		{ "inject", l_inject }, { "events", lprobe_events }, { NULL, NULL },
 	};
 	static const luaL_Reg meta[] = {
-		{ "__index", l_index }, { "__tostring", l_tostring }, { NULL, NULL },
+		{ "__index", l_index },
+		{ "__tostring", l_tostring },
+		{ NULL, NULL },
 	};
 
 	luax_class(L, PROBE_CLASS, methods, meta, l_close);

@@ -25,6 +25,8 @@ struct lprobe {
 	int filter; /* registry: the table that the filter was made from */
 	int queue; /* registry: what events() has not given out yet */
 	long long queue_first, queue_last;
+	uint64_t unread; /* events that found no room in it */
+	uint64_t unread_told;
 	struct loop_timer *housekeeping;
 	bool held; /* the loop is held: it is attached */
 	bool in_handler;

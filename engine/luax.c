@@ -36,7 +36,8 @@ const char *luax_typename(lua_State *L, int index)
 	return luaL_typename(L, index);
 }
 
-int luax_bad_option(lua_State *L, const char *where, const char *path, const char *expected, int index)
+int luax_bad_option(lua_State *L, const char *where, const char *path, const char *expected,
+		    int index)
 {
 	return luaL_error(L, "%s: bad option \"%s\": expected %s, got %s", where, path, expected,
 			  luax_typename(L, index));

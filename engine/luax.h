@@ -18,7 +18,8 @@ int luax_throw(lua_State *L, const struct err *err, const char *where);
 void luax_push_code(lua_State *L);
 void luax_clear_code(lua_State *L);
 /* raises. "where: bad option "path": expected X, got Y". [-0, +0] */
-int luax_bad_option(lua_State *L, const char *where, const char *path, const char *expected, int index);
+int luax_bad_option(lua_State *L, const char *where, const char *path, const char *expected,
+		    int index);
 /* raises unless every key of the table at index is one of known[] (NULL ends it). */
 void luax_check_keys(lua_State *L, int index, const char *where, const char *const *known);
 /* raises. Registers class `name` with methods and metamethods; gc also serves __close. [-0, +0] */

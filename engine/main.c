@@ -22,8 +22,8 @@ const struct command commands[] = {
 	  "`bpfnet run FILE --help` shows the comment that a script starts with.\n",
 	  cmd_run },
 	{ "probes", "[NAME] [--json]",
-	  "list the probes and what of them works here; with NAME its fields, filters and hooks", "",
-	  cmd_probes },
+	  "list the probes and what of them works here; with NAME its fields, filters and hooks",
+	  "", cmd_probes },
 	{ "help", "[COMMAND]", "explain a command", "", cmd_help },
 	{ NULL, NULL, NULL, NULL, NULL },
 };
@@ -82,8 +82,10 @@ static int show_help(const struct command *c)
 
 static void overview(FILE *to)
 {
-	fprintf(to, "bpfnet %s - scriptable tracing of Linux networking\n\n"
-		    "usage: bpfnet COMMAND [args]\n\n", BPFNET_VERSION);
+	fprintf(to,
+		"bpfnet %s - scriptable tracing of Linux networking\n\n"
+		"usage: bpfnet COMMAND [args]\n\n",
+		BPFNET_VERSION);
 	for (const struct command *c = commands; c->name; c++)
 		fprintf(to, "  %-8s %s\n", c->name, c->summary);
 }

@@ -179,8 +179,8 @@ int object_attach(struct object *o, struct err *err)
 		object_detach(o);
 		if (ways_refuse(&o->ways, &o->refused, p->name, strerror(-rc)))
 			return -EAGAIN;
-		return err_sys(err, rc, "%s: can't attach program '%s' to '%s'", o->name,
-			       p->name, p->hook);
+		return err_sys(err, rc, "%s: can't attach program '%s' to '%s'", o->name, p->name,
+			       p->hook);
 	}
 	return 0;
 }

@@ -123,7 +123,8 @@ static int find_object(struct probe *p, const char *name, const void **elf, size
 static int read_layout(struct probe *p, struct err *err)
 {
 	const struct btf *btf = bpf_object__btf(object_bpf(p->obj));
-	int id = btf__find_by_name_kind(btf, "event_type", BTF_KIND_VAR), n = (int)btf__type_cnt(btf);
+	int id = btf__find_by_name_kind(btf, "event_type", BTF_KIND_VAR),
+	    n = (int)btf__type_cnt(btf);
 	const struct btf_type *var = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
 	const struct btf_type *ptr = var ? btf__type_by_id(btf, var->type) : NULL;
 	int rc;

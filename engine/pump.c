@@ -59,7 +59,8 @@ int pump_new(struct pump **out, struct loop *loop, struct ring *ring, ring_fn fn
 	*p = (struct pump){ .loop = loop, .ring = ring, .fn = fn, .arg = arg };
 	p->tick = loop_timer_new(loop, on_tick, p);
 	/* Edge-triggered: level-triggered epoll would wake us for every record on the way. */
-	p->watch = p->tick ? loop_watch(loop, ring_fd(ring), EPOLLIN | EPOLLET, on_wakeup, p) : NULL;
+	p->watch = p->tick ? loop_watch(loop, ring_fd(ring), EPOLLIN | EPOLLET, on_wakeup, p) :
+			     NULL;
 	if (!p->watch) {
 		pump_free(p);
 		return err_sys(err, -ENOMEM, "can't wait for the ring");

@@ -105,7 +105,8 @@ static int set_enum(struct builder *b, struct field *f, const struct btf_type *t
 	for (int i = 0; i < n; i++) {
 		names[i].value = e[i].val;
 		f->has_negative |= e[i].val < 0;
-		names[i].name = enum_text(b->layout, btf__name_by_offset(b->btf, e[i].name_off), own);
+		names[i].name =
+			enum_text(b->layout, btf__name_by_offset(b->btf, e[i].name_off), own);
 		if (!names[i].name)
 			return err_set(b->err, -ENOMEM, "out of memory");
 	}
@@ -357,7 +358,8 @@ int layout_no_field(const struct layout *layout, const char *name, struct err *e
 		len += (size_t)snprintf(known + len, sizeof(known) - len, "%s%s", i ? ", " : "",
 					layout->fields[i].name);
 	if (near)
-		return err_set(err, -EINVAL, "unknown field \"%s\", did you mean \"%s\"? (known: %s)",
-			       name, near, known);
+		return err_set(err, -EINVAL,
+			       "unknown field \"%s\", did you mean \"%s\"? (known: %s)", name, near,
+			       known);
 	return err_set(err, -EINVAL, "unknown field \"%s\" (known: %s)", name, known);
 }

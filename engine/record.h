@@ -16,14 +16,14 @@
 struct btf;
 
 enum field_kind {
-	FIELD_UINT,  /* unsigned integer of 1, 2, 4 or 8 bytes, or bits of one */
-	FIELD_INT,   /* signed */
-	FIELD_OPT,   /* opt_u32, opt_u64: all ones is nil */
-	FIELD_BE,    /* __be16, __be32, __be64 */
+	FIELD_UINT, /* unsigned integer of 1, 2, 4 or 8 bytes, or bits of one */
+	FIELD_INT, /* signed */
+	FIELD_OPT, /* opt_u32, opt_u64: all ones is nil */
+	FIELD_BE, /* __be16, __be32, __be64 */
 	FIELD_BOOL,
-	FIELD_ENUM,  /* lower-case name without the enum's own name */
+	FIELD_ENUM, /* lower-case name without the enum's own name */
 	FIELD_ERRNO, /* errno_t: name, 0 is nil */
-	FIELD_STR,   /* char[N]: text up to the first NUL */
+	FIELD_STR, /* char[N]: text up to the first NUL */
 	FIELD_BYTES, /* __u8[N] */
 	FIELD_ADDR4, /* struct in_addr */
 	FIELD_ADDR6, /* struct in6_addr; v4-mapped is written as IPv4 */

@@ -263,8 +263,8 @@ static int set_bytes(const struct field *f, uint8_t *rec, const struct value *v,
 	if (v->type != VALUE_STR)
 		return wrong(f, v, err);
 	if (v->len > room)
-		return err_set(err, -EINVAL, "field \"%s\": at most %zu bytes fit, got %zu", f->name,
-			       room, v->len);
+		return err_set(err, -EINVAL, "field \"%s\": at most %zu bytes fit, got %zu",
+			       f->name, room, v->len);
 	memset(rec + f->offset, 0, f->size);
 	memcpy(rec + f->offset, v->s, v->len);
 	return 0;

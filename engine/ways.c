@@ -146,8 +146,7 @@ static int no_way(const struct ways *ways, const char *what, const struct refusa
 
 		if (why && len < sizeof(text) - 1)
 			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s: %s",
-						len ? "; " : "",
-						p->hook, why);
+						len ? "; " : "", p->hook, why);
 	}
 	err_set(err, -ENOENT, "no way to see '%s' on this kernel (%s)", what, text);
 	return -ENOENT;
@@ -161,8 +160,8 @@ static bool all_optional(const struct ways *ways, const char *what)
 	return true;
 }
 
-static int choose_one(struct ways *ways, int i, const struct refusals *refused,
-		      const char *prefer, struct err *err)
+static int choose_one(struct ways *ways, int i, const struct refusals *refused, const char *prefer,
+		      struct err *err)
 {
 	struct way_program *p = &ways->list[i];
 	const struct way_program *best;

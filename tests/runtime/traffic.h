@@ -17,23 +17,23 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
-#define WAIT_SECONDS 20 /* for one step of a scenario */
-#define PHASE_SECONDS 60 /* for the word to go on */
+#define WAIT_SECONDS     20 /* for one step of a scenario */
+#define PHASE_SECONDS    60 /* for the word to go on */
 #define SCENARIO_SECONDS 90 /* for a whole scenario, besides the word to go on */
 
 /* Addresses of the namespace that traffic makes; see traffic_net.c. */
-#define OWN4 "10.77.0.1"
-#define OWN6 "fd77::1"
-#define SILENT4 "10.77.0.2" /* SYNs to it vanish */
-#define SILENT6 "fd77::2"
-#define ABSENT4 "10.77.0.3" /* nobody answers the search for its link address */
-#define ABSENT6 "fd77::3"
-#define NOROUTE4 "192.0.2.1"
-#define NOROUTE6 "2001:db8::1"
+#define OWN4         "10.77.0.1"
+#define OWN6         "fd77::1"
+#define SILENT4      "10.77.0.2" /* SYNs to it vanish */
+#define SILENT6      "fd77::2"
+#define ABSENT4      "10.77.0.3" /* nobody answers the search for its link address */
+#define ABSENT6      "fd77::3"
+#define NOROUTE4     "192.0.2.1"
+#define NOROUTE6     "2001:db8::1"
 #define DISCARD_PORT 9
 
 #define PORT_UNKNOWN (-1) /* there was one, but it cannot be told: nothing is printed */
-#define PORT_NONE 0 /* the failure came before a port was chosen: null */
+#define PORT_NONE    0 /* the failure came before a port was chosen: null */
 
 enum end { END_NONE, END_FIN, END_RST_SENT, END_RST_RECEIVED, END_TIMEOUT };
 enum closed_by { CLOSED_NONE, CLOSED_LOCAL, CLOSED_REMOTE };

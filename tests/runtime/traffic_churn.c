@@ -10,7 +10,7 @@
 #include "traffic.h"
 
 #define REQUEST 100
-#define ANSWER 1000
+#define ANSWER  1000
 
 static void all_of(int fd, bool out, size_t n)
 {

@@ -164,7 +164,7 @@ void run_never_accepted(void)
 	finish_child(server);
 }
 
-#define DEAD_OWN "10.78.0.1"
+#define DEAD_OWN  "10.78.0.1"
 #define DEAD_PEER "10.78.0.2"
 
 /* The client's namespace moves one end of the veth pair here and then tells. */
@@ -214,7 +214,8 @@ void run_dead_peer(void)
 	wait_for(SEM_SERVER);
 	snprintf(commands, sizeof(commands),
 		 "link add tr2 type veth peer name tr3 netns %d\n"
-		 "addr add " DEAD_OWN "/24 dev tr2\nlink set tr2 up\n", server);
+		 "addr add " DEAD_OWN "/24 dev tr2\nlink set tr2 up\n",
+		 server);
 	ip_batch(commands);
 	tell(SEM_CLIENT);
 	wait_for(SEM_LISTENING);

@@ -311,8 +311,8 @@ void print_facts(FILE *out, const char *scenario, const struct shared *s)
 			print_fact(out, scenario, f);
 			continue;
 		}
-		fprintf(out, "{\"scenario\":\"%s\",\"count\":%" PRIu64 ",\"seconds\":%.6f,", scenario,
-			f->rx, f->tx / 1e6);
+		fprintf(out, "{\"scenario\":\"%s\",\"count\":%" PRIu64 ",\"seconds\":%.6f,",
+			scenario, f->rx, f->tx / 1e6);
 		fprintf(out, "\"client_pid\":%d,\"server_pid\":%d}\n", f->pid, f->closer);
 	}
 }

@@ -104,7 +104,10 @@ void run_refused_again(void)
 }
 
 static const struct plan echo_plan = {
-	.listen = "127.0.0.1", .connect = { "127.0.0.1" }, .request = 100, .answer = 100,
+	.listen = "127.0.0.1",
+	.connect = { "127.0.0.1" },
+	.request = 100,
+	.answer = 100,
 	.order = CLIENT_FIRST,
 };
 

@@ -14,19 +14,18 @@
 
 #include "traffic.h"
 
-static const char links[] =
-	"link set lo up\n"
-	"link add tr0 type veth peer name tr1\n";
+static const char links[] = "link set lo up\n"
+			    "link add tr0 type veth peer name tr1\n";
 
-static const char addresses[] =
-	"addr add " OWN4 "/24 dev tr0\n"
-	"link set tr0 up\n"
-	"link set tr1 up\n"
-	"neigh add " SILENT4 " lladdr 02:00:00:00:77:02 dev tr0 nud permanent\n";
+static const char addresses[] = "addr add " OWN4 "/24 dev tr0\n"
+				"link set tr0 up\n"
+				"link set tr1 up\n"
+				"neigh add " SILENT4
+				" lladdr 02:00:00:00:77:02 dev tr0 nud permanent\n";
 
-static const char addresses6[] =
-	"addr add " OWN6 "/64 dev tr0 nodad\n"
-	"neigh add " SILENT6 " lladdr 02:00:00:00:77:02 dev tr0 nud permanent\n";
+static const char addresses6[] = "addr add " OWN6 "/64 dev tr0 nodad\n"
+				 "neigh add " SILENT6
+				 " lladdr 02:00:00:00:77:02 dev tr0 nud permanent\n";
 
 static bool ipv6_here;
 
@@ -64,8 +63,8 @@ void ip_batch(const char *commands)
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
 		die("ip (iproute2) is missing");
 	if (status)
-		die("ip failed, status %#x, with %.*s ...", status,
-		    (int)strcspn(commands, "\n"), commands);
+		die("ip failed, status %#x, with %.*s ...", status, (int)strcspn(commands, "\n"),
+		    commands);
 }
 
 /* For timers only: where one is missing, things take longer, but happen all the same. */

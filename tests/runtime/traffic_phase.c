@@ -32,7 +32,10 @@ static void before(struct fact *f, uint64_t rx, uint64_t tx)
 }
 
 static const struct plan rest_plan = {
-	.listen = "127.0.0.1", .connect = { "127.0.0.1" }, .request = 30, .answer = 20,
+	.listen = "127.0.0.1",
+	.connect = { "127.0.0.1" },
+	.request = 30,
+	.answer = 20,
 	.order = CLIENT_FIRST,
 };
 

@@ -143,7 +143,10 @@ static void run_plan(const struct plan *p)
 void run_echo4(void)
 {
 	static const struct plan plan = {
-		.listen = "127.0.0.1", .connect = { "127.0.0.1" }, .request = 100, .answer = 100,
+		.listen = "127.0.0.1",
+		.connect = { "127.0.0.1" },
+		.request = 100,
+		.answer = 100,
 		.order = CLIENT_FIRST,
 	};
 
@@ -153,7 +156,10 @@ void run_echo4(void)
 void run_echo6(void)
 {
 	static const struct plan plan = {
-		.listen = "::1", .connect = { "::1" }, .request = 100, .answer = 100,
+		.listen = "::1",
+		.connect = { "::1" },
+		.request = 100,
+		.answer = 100,
 		.order = CLIENT_FIRST,
 	};
 
@@ -163,7 +169,10 @@ void run_echo6(void)
 void run_mapped(void)
 {
 	static const struct plan plan = {
-		.listen = "::", .connect = { "127.0.0.1", "::ffff:127.0.0.1" }, .request = 111, .answer = 222,
+		.listen = "::",
+		.connect = { "127.0.0.1", "::ffff:127.0.0.1" },
+		.request = 111,
+		.answer = 222,
 		.order = CLIENT_FIRST,
 	};
 
@@ -173,7 +182,10 @@ void run_mapped(void)
 void run_bulk(void)
 {
 	static const struct plan plan = {
-		.listen = "127.0.0.1", .connect = { "127.0.0.1" }, .request = (3 << 20) + 13, .answer = 1000003,
+		.listen = "127.0.0.1",
+		.connect = { "127.0.0.1" },
+		.request = (3 << 20) + 13,
+		.answer = 1000003,
 		.order = CLIENT_FIRST,
 	};
 
@@ -183,7 +195,10 @@ void run_bulk(void)
 void run_halfclose(void)
 {
 	static const struct plan plan = {
-		.listen = "127.0.0.1", .connect = { "127.0.0.1" }, .request = 333, .answer = 777,
+		.listen = "127.0.0.1",
+		.connect = { "127.0.0.1" },
+		.request = 333,
+		.answer = 777,
 		.order = HALF_CLOSE,
 	};
 
@@ -193,7 +208,10 @@ void run_halfclose(void)
 void run_serverclose(void)
 {
 	static const struct plan plan = {
-		.listen = "127.0.0.1", .connect = { "127.0.0.1" }, .request = 50, .answer = 150,
+		.listen = "127.0.0.1",
+		.connect = { "127.0.0.1" },
+		.request = 50,
+		.answer = 150,
 		.order = SERVER_FIRST,
 	};
 
@@ -245,8 +263,13 @@ static void serve_nonblock(int lfd, const void *plan)
 void run_nonblock(void)
 {
 	static const struct plan plan = {
-		.listen = "127.0.0.1", .connect = { "127.0.0.1" }, .request = 70, .answer = 140,
-		.order = CLIENT_FIRST, .open = open_nonblock, .take = take_epoll,
+		.listen = "127.0.0.1",
+		.connect = { "127.0.0.1" },
+		.request = 70,
+		.answer = 140,
+		.order = CLIENT_FIRST,
+		.open = open_nonblock,
+		.take = take_epoll,
 	};
 
 	run_served(&plan, serve_nonblock);
@@ -282,7 +305,10 @@ static void serve_forked(int lfd, const void *plan)
 void run_forked(void)
 {
 	static const struct plan plan = {
-		.listen = "127.0.0.1", .connect = { "127.0.0.1" }, .request = 10, .answer = 20,
+		.listen = "127.0.0.1",
+		.connect = { "127.0.0.1" },
+		.request = 10,
+		.answer = 20,
 		.order = SERVER_FIRST,
 	};
 
@@ -290,7 +316,10 @@ void run_forked(void)
 }
 
 static const struct plan threads_plan = {
-	.listen = "127.0.0.1", .connect = { "127.0.0.1" }, .request = 61, .answer = 62,
+	.listen = "127.0.0.1",
+	.connect = { "127.0.0.1" },
+	.request = 61,
+	.answer = 62,
 	.order = CLIENT_FIRST,
 };
 

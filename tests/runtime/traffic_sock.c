@@ -130,8 +130,8 @@ void wait_poll(int fd, short events)
 void send_bytes(int fd, size_t n)
 {
 	while (n) {
-		ssize_t done = send(fd, buffer, n < sizeof(buffer) ? n : sizeof(buffer),
-				    MSG_NOSIGNAL);
+		ssize_t done =
+			send(fd, buffer, n < sizeof(buffer) ? n : sizeof(buffer), MSG_NOSIGNAL);
 
 		if (done < 0 && errno == EAGAIN)
 			wait_poll(fd, POLLOUT);

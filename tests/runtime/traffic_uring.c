@@ -153,7 +153,10 @@ static void serve_uring(int lfd, const void *plan)
 static void uring(bool multishot)
 {
 	static const struct plan plan = {
-		.listen = "127.0.0.1", .connect = { "127.0.0.1" }, .request = 81, .answer = 82,
+		.listen = "127.0.0.1",
+		.connect = { "127.0.0.1" },
+		.request = 81,
+		.answer = 82,
 		.take = take_uring,
 	};
 
@@ -207,8 +210,12 @@ static void serve_fast(int lfd, const void *plan)
 void run_tfo(void)
 {
 	struct plan plan = {
-		.listen = "127.0.0.1", .connect = { "127.0.0.1" }, .request = 120, .answer = 240,
-		.open = open_fast, .connections = count + 1,
+		.listen = "127.0.0.1",
+		.connect = { "127.0.0.1" },
+		.request = 120,
+		.answer = 240,
+		.open = open_fast,
+		.connections = count + 1,
 	};
 	pid_t server;
 
