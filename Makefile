@@ -16,7 +16,7 @@ CLANG   ?= clang
 STRIP   ?= llvm-strip
 BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpftool)
 
-BUILD_DEPS := clang llvm bpftool gcc make pkg-config libbpf-dev libelf-dev zlib1g-dev \
+BUILD_DEPS := clang llvm bpftool gcc libc6-dev make pkg-config libbpf-dev libelf-dev zlib1g-dev \
               liblua5.4-dev lua-cjson-dev
 TEST_DEPS  := lua-busted iproute2 iptables kmod util-linux procps busybox-static cpio xz-utils \
               zstd lz4 qemu-system-x86 libcap2-bin curl libclang-rt-dev
