@@ -11,37 +11,8 @@
  * The address is safe as a key because tcp_destroy_sock, which every full TCP socket passes,
  * deletes the entry before the memory can be used again.
  */
-#include "sock.h"
+#include "life.h"
 #include "task.h"
-
-static __always_inline __u64 sock_cookie(const struct sock *sk, const bool trusted)
-{
-	__u64 cookie;
-
-	if (trusted && cfg_cookie)
-		return bpf_get_socket_cookie((void *)sk);
-	cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
-	return cookie ?: made_up_cookie();
-}
-
-static __always_inline void owned_by_current(struct sock_life *life, enum owner how)
-{
-	__u64 id = bpf_get_current_pid_tgid();
-
-	life->pid = id >> 32;
-	life->tid = id;
-	life->uid = bpf_get_current_uid_gid();
-	life->owner = how;
-	bpf_get_current_comm(life->comm, sizeof(life->comm));
-}
-
-static __always_inline void sock_born(const struct sock *sk, const struct sock_life *life)
-{
-	__u64 key = (__u64)sk;
-
-	if (bpf_map_update_elem(&socks, &key, life, BPF_ANY))
-		COUNT(TALLY_UNTRACKED);
-}
 
 /* connect() sets SYN_SENT in the caller's own context, before it even has a source port. */
 static __always_inline void on_connect(const struct sock *sk)
@@ -152,21 +123,9 @@ int BPF_PROG(destroy, struct sock *sk)
 	return 0;
 }
 
-/* An accepted socket has been given to the current task. */
 static __always_inline int accepted(struct sock *sk, const bool trusted)
 {
-	struct sock_life *life = sock_life(sk), older = { .side = SIDE_ACCEPT };
-
-	if (life) {
-		owned_by_current(life, OWNER_ACCEPT);
-		return 0;
-	}
-	/* It came into the queue before we came; or by fast open, and is not established yet. */
-	if (BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_SYN_RECV)
-		older.birth_ns = bpf_ktime_get_ns();
-	older.cookie = sock_cookie(sk, trusted);
-	owned_by_current(&older, OWNER_ACCEPT);
-	sock_born(sk, &older);
+	sock_life_accepted(sk, trusted);
 	return 0;
 }
 

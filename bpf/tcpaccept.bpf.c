@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* tcpaccept - one event per accepted connection, in the process that accepted it. */
 #include "filter.h"
+#include "life.h"
 #include "task.h"
 
 struct tcpaccept_event {
@@ -59,13 +60,13 @@ static __always_inline void set_queue(struct tcpaccept_event *ev, const struct s
 
 static __always_inline int accepted(struct sock *sk, const bool trusted)
 {
-	struct sock_life *life = sock_life(sk);
+	struct sock_life *life = sock_life_accepted(sk, trusted);
 	struct tcpaccept_event *ev;
 	struct conn c;
 
 	conn_from_sock(&c, sk, trusted);
 	conn_owner_current(&c, OWNER_ACCEPT);
-	c.cookie = life ? life->cookie : made_up_cookie();
+	c.cookie = life ? life->cookie : sock_cookie(sk, trusted);
 	if (!filter_passes(&c))
 		return 0;
 	ev = event_reserve(sizeof(*ev));

@@ -11,15 +11,13 @@ function add(round, tool, key, value)
 		rounds = round
 }
 
-# Connections of others on this machine show as more runs, or lines, than in the best round.
-function disturbed(round, tool, k, key)
+# Connections of others on this machine show as more runs than in the best round, or more lines than
+# one for each end.
+function disturbed(round, tool)
 {
-	for (k = 1; k <= 2; k++) {
-		key = k == 1 ? "runs" : "lines"
-		if ((round, tool, key) in kept && kept[round, tool, key] > 1.03 * least[tool, key])
-			return 1
-	}
-	return 0
+	return ((round, tool, "runs") in kept &&
+		kept[round, tool, "runs"] > 1.03 * least[tool, "runs"]) ||
+	       ((round, tool, "lines") in kept && kept[round, tool, "lines"] > 1.03)
 }
 
 # Sorted values into v[1..], without disturbed rounds where that matters; how many they are
