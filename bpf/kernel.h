@@ -246,6 +246,13 @@ struct pt_regs {
 
 #pragma clang attribute pop
 
+/* What a syscalls:sys_enter_* program gets. */
+struct syscall_enter_args {
+	__u64 unused;
+	int nr;
+	__u64 args[6];
+};
+
 /* What a syscalls:sys_exit_* program gets; fixed since 4.7 (kernel/trace/trace_syscalls.c). */
 struct syscall_exit_args {
 	__u64 unused;

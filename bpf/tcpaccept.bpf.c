@@ -126,7 +126,7 @@ static __always_inline int accepted_fd(long fd)
 }
 
 SEC("tp/syscalls/sys_exit_accept4")
-LOSES("backlog, backlog_max of accepts through io_uring; io_uring's direct descriptors")
+LOSES("backlog, backlog_max through io_uring and before 5.15; io_uring's direct descriptors")
 int accept__tp(struct syscall_exit_args *args)
 {
 	return accepted_fd(args->ret);

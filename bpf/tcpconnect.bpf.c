@@ -183,11 +183,11 @@ int BPF_PROG(fail__fexit, struct socket *sock, struct sockaddr *addr, int len, i
 }
 
 struct call {
-	struct socket *sock;
+	struct socket *sock; /* or the descriptor */
 	struct sockaddr *addr;
 };
 
-/* connect() calls under way, by thread: a kretprobe can't see the arguments. */
+/* connect() calls under way, by thread: at its return a kprobe can't see the arguments. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 8192);
@@ -221,6 +221,34 @@ int BPF_KRETPROBE(fail__kretprobe, int ret)
 	return sk && sock_is_tcp(sk, false) ? failed(sk, false, &to, ret) : 0;
 }
 
+/* Only where the exit can't look at the arguments any more. */
+SEC("tp/syscalls/sys_enter_connect")
+OPTIONAL int fail__tp__enter(struct syscall_enter_args *args)
+{
+	struct call call = { (void *)args->args[0], (void *)args->args[1] };
+	__u32 tid = bpf_get_current_pid_tgid();
+
+	if (!HAVE_TASK_REGS)
+		bpf_map_update_elem(&calls, &tid, &call, BPF_ANY);
+	return 0;
+}
+
+/* Descriptor and address of the connect() that the current task is in. */
+static __always_inline bool connect_args(__u64 *fd, __u64 *addr)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+	struct call *call;
+
+	if (HAVE_TASK_REGS)
+		return syscall_args(fd, addr);
+	call = bpf_map_lookup_elem(&calls, &tid);
+	if (!call)
+		return false;
+	*fd = (__u64)call->sock;
+	*addr = (__u64)call->addr;
+	return true;
+}
+
 SEC("tp/syscalls/sys_exit_connect")
 LOSES("attempts through io_uring that fail before a SYN is sent")
 OPTIONAL int fail__tp(struct syscall_exit_args *args)
@@ -229,7 +257,7 @@ OPTIONAL int fail__tp(struct syscall_exit_args *args)
 	struct sock *sk;
 	__u64 fd, addr;
 
-	if (!is_outcome(args->ret) || !syscall_args(&fd, &addr))
+	if (!is_outcome(args->ret) || !connect_args(&fd, &addr))
 		return 0;
 	sk = sock_of_fd(fd);
 	if (!sk || bpf_probe_read_user(&to, sizeof(__u16) * 2 + 4, (void *)addr))
