@@ -280,7 +280,7 @@ static int l_filter(lua_State *L)
 	return 1;
 }
 
-/* p:stats() -> {events=, dropped=, filtered=, untracked=, malformed=, unread=} */
+/* p:stats() -> {events=, dropped=, filtered=, untracked=, malformed=, unread=, missed=} */
 static int l_stats(lua_State *L)
 {
 	struct lprobe *lp = lprobe_check(L, "probe:stats");
@@ -292,6 +292,7 @@ static int l_stats(lua_State *L)
 		{ "events", &stats.events },       { "dropped", &stats.dropped },
 		{ "filtered", &stats.filtered },   { "untracked", &stats.untracked },
 		{ "malformed", &stats.malformed }, { "unread", &lp->unread },
+		{ "missed", &stats.missed },
 	};
 
 	probe_stats(lp->probe, &stats);

@@ -192,6 +192,21 @@ void object_detach(struct object *o)
 		bpf_link__destroy(o->links[--o->nr_links]);
 }
 
+uint64_t object_missed(const struct object *o)
+{
+	uint64_t missed = 0;
+
+	for (int i = 0; o->loaded && i < o->ways.n; i++) {
+		struct bpf_prog_info info = { 0 };
+		uint32_t size = sizeof(info);
+
+		if (o->ways.list[i].used &&
+		    !bpf_obj_get_info_by_fd(bpf_program__fd(o->ways.list[i].prog), &info, &size))
+			missed += info.recursion_misses;
+	}
+	return missed;
+}
+
 int object_iterate(struct object *o, const char *name, struct err *err)
 {
 	struct bpf_program *prog = bpf_object__find_program_by_name(o->bpf, name);

@@ -9,6 +9,7 @@
 #define BPFNET_OBJECT_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include "err.h"
 #include "ways.h"
 
@@ -29,6 +30,11 @@ int object_load(struct object *obj, object_setup_fn setup, void *arg, struct err
 /* 0; -EAGAIN: a way turned out not to work, load again (with another one); -errno. */
 int object_attach(struct object *obj, struct err *err);
 void object_detach(struct object *obj);
+/*
+ * Runs that the kernel left out because the program was already running on that CPU, interrupted or
+ * preempted (recursion_misses, 5.12): nobody else can count what they would have seen.
+ */
+uint64_t object_missed(const struct object *obj);
 /* Runs the object's iterator program `name` to its end. */
 int object_iterate(struct object *obj, const char *name, struct err *err);
 

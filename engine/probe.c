@@ -360,6 +360,9 @@ void probe_stats(const struct probe *p, struct probe_stats *stats)
 	stats->dropped = tally.dropped;
 	stats->filtered = tally.filtered;
 	stats->untracked = p->socks_fd >= 0 ? tracer_untracked(p->tracer) : 0;
+	stats->missed = p->state == PROBE_OPEN ? 0 : object_missed(p->obj);
+	if (p->socks_fd >= 0)
+		stats->missed += tracer_socks_missed(p->tracer);
 	stats->malformed = p->malformed;
 }
 

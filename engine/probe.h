@@ -33,6 +33,7 @@ struct probe_stats {
 	uint64_t dropped; /* no room in the ring */
 	uint64_t filtered; /* by the filter, in the kernel */
 	uint64_t untracked; /* sockets whose owner found no room in the table */
+	uint64_t missed; /* runs of programs that the kernel left out, see object_missed() */
 	uint64_t malformed; /* records of another size than the event's */
 };
 

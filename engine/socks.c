@@ -83,3 +83,8 @@ uint64_t socks_untracked(const struct socks *s)
 	probe_read_tally(object_bpf(s->obj), &tally);
 	return tally.untracked;
 }
+
+uint64_t socks_missed(const struct socks *s)
+{
+	return object_missed(s->obj);
+}

@@ -17,6 +17,8 @@ int socks_new(struct socks **socks, const char *prefer, struct err *err);
 void socks_free(struct socks *socks);
 /* The map `socks`, for probes to share. */
 int socks_map_fd(const struct socks *socks);
+/* Runs of its programs that the kernel left out, see object_missed(). */
+uint64_t socks_missed(const struct socks *socks);
 /* Sockets that did not fit into the table. */
 uint64_t socks_untracked(const struct socks *socks);
 

@@ -144,3 +144,8 @@ uint64_t tracer_untracked(const struct tracer *t)
 {
 	return t->socks ? socks_untracked(t->socks) : 0;
 }
+
+uint64_t tracer_socks_missed(const struct tracer *t)
+{
+	return t->socks ? socks_missed(t->socks) : 0;
+}

@@ -40,5 +40,6 @@ struct probe *tracer_probe(const struct tracer *tracer, uint32_t number);
 int tracer_socks_get(struct tracer *tracer, const char *prefer, int *map_fd, struct err *err);
 void tracer_socks_put(struct tracer *tracer);
 uint64_t tracer_untracked(const struct tracer *tracer);
+uint64_t tracer_socks_missed(const struct tracer *tracer);
 
 #endif

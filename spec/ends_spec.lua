@@ -6,21 +6,25 @@ local helper = require "helper"
 local ATTACH = [[
   bpf.attach("tcpconnect", function(ev) if ON_EVENT then ON_EVENT(ev) end end)
   bpf.attach("tcpaccept", function() end)
-  bpf.attach("tcpclose", {buffer = 65536}, function() end)
+  bpf.attach("tcpclose", {buffer = 65536}, function() end) SNAPSHOT
   print("attached") io.stdout:flush()
 ]]
 
 -- Starts a script, waits until it is attached, lets act() end it, gives status and child.
 local function ended(code, act, options)
-  local before = helper.orphans()
+  local base = os.tmpname()
+  local attach = ATTACH:gsub("SNAPSHOT", (helper.snapshot_code(base):gsub("%%", "%%%%")))
   local child = helper.start(("%s run %s -e %s"):format(helper.bpfnet, options or "",
-    helper.quote(ATTACH .. code)))
+    helper.quote(attach .. code)))
   if act then
     helper.wait(10, function() return child.stdout():find("attached") end)
     act(child)
   end
   local status = child.wait()
-  assert.are.equal("", helper.lasting_orphans(before))
+  local ids, count = helper.held(base)
+  -- three probes and the table of sockets: more than ten programs, links and maps each
+  assert.is_true(count > 30, "held " .. count)
+  assert.are.equal(0, helper.still_there(ids))
   return status, child
 end
 

@@ -76,37 +76,42 @@ function helper.start(command)
   return child
 end
 
----Numbers of the programs, links and maps in the kernel that no process holds: what leaked.
-function helper.orphans()
-  local found = {}
-  for _, kind in ipairs { "prog", "link", "map" } do
-    local list = cjson.decode((helper.sh("bpftool -j %s show 2>/dev/null", kind)))
-    for _, item in ipairs(list) do
-      if not item.pids or #item.pids == 0 then
-        found[kind .. " " .. tostring(item.id) .. " " .. tostring(item.name)] = true
-      end
-    end
-  end
-  return found
+local KINDS = { "prog", "link", "map" }
+
+local function show(kind)
+  return cjson.decode((helper.sh("bpftool -j %s show 2>/dev/null", kind)))
 end
 
----Orphans that were not there before and stay for three seconds: the kernel frees things a moment
----after their last user, and other programs on the machine come and go.
----@return string names "" if there are none
-function helper.lasting_orphans(before)
-  local left = helper.orphans()
-  for name in pairs(before) do left[name] = nil end
-  for _ = 1, 15 do
-    if not next(left) then return "" end
-    os.execute("sleep 0.2")
-    local now = helper.orphans()
-    for name in pairs(left) do
-      if not now[name] then left[name] = nil end
+---Code for a script that writes down, once it is attached, what it holds in the kernel.
+function helper.snapshot_code(file)
+  return ("os.execute([[cat /proc/$PPID/fdinfo/* >%s]])"):format(file)
+end
+
+---Ids of the programs, links and maps in such a file.
+---@return table ids by kind, integer count
+function helper.held(file)
+  local ids, count = { prog = {}, link = {}, map = {} }, 0
+  for kind, id in helper.read(file):gmatch("(%a+)_id:%s*(%d+)") do
+    if ids[kind] and not ids[kind][tonumber(id)] then
+      ids[kind][tonumber(id)] = true
+      count = count + 1
     end
   end
-  local names = {}
-  for name in pairs(left) do names[#names + 1] = name end
-  return table.concat(names, ", ")
+  return ids, count
+end
+
+---How many of those ids are still there; the kernel frees a thing a moment after its last user.
+function helper.still_there(ids)
+  local n
+  for _ = 1, 15 do
+    n = 0
+    for kind, set in pairs(ids) do
+      for _, item in ipairs(show(kind)) do n = n + (set[item.id] and 1 or 0) end
+    end
+    if n == 0 then return 0 end
+    os.execute("sleep 0.2")
+  end
+  return n
 end
 
 ---Path of a cgroup of our own, made when first asked for: by it our connections are told from

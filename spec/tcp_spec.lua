@@ -52,16 +52,18 @@ describe("the TCP probes", function()
         pending("this kernel has no " .. way)
         return
       end
-      local got = expect.collect { way = way ~= "" and way or nil,
-        filter = { cgroup = helper.cgroup() } }
-      local facts = helper.traffic_facts("-c 3 all")
-      bpf.run(0.2)
-      expect.close(got)
-      if way == "kretprobe" then
-        -- an accept that fast open completes early, and io_uring's, do pass there too
-        assert.is_true(#facts > 0)
+      -- A program that an interrupt catches in its own run misses that one. The kernel counts
+      -- those; only a try without any can be held to every event.
+      for try = 1, 5 do
+        local got = expect.collect { way = way ~= "" and way or nil,
+          filter = { cgroup = helper.cgroup() } }
+        local facts = helper.traffic_facts("-c 3 all")
+        bpf.run(0.2)
+        if expect.close(got) == 0 or try == 5 then
+          assert.is_true(check(facts, got) > 200)
+          return
+        end
       end
-      assert.is_true(check(facts, got) > 200)
     end)
   end
 
@@ -110,17 +112,22 @@ describe("the TCP probes", function()
     local text, status = helper.sh("%s", helper.traffic_command("-p 2 -c " .. n .. " churn"))
     assert.are.equal(0, status, text)
     bpf.run(0.3)
+    local missed = 0
     for name, p in pairs(probes) do
       local stats = p:stats()
+      missed = missed + stats.missed
       assert.are.equal(0, stats.dropped)
       assert.are.equal(0, stats.untracked)
       assert.are.equal(0, stats.malformed)
       assert.are.equal(counts[name], stats.events)
       p:close()
     end
-    assert.are.equal(2 * n, counts.tcpconnect)
-    assert.are.equal(2 * n, counts.tcpaccept)
-    assert.are.equal(4 * n, counts.tcpclose)
-    assert.are.equal(2 * n * (100 + 1000), bytes)
+    local function about(want, have)
+      assert.is_true(have <= want and have >= want - missed, want .. " " .. have .. " " .. missed)
+    end
+    about(2 * n, counts.tcpconnect)
+    about(2 * n, counts.tcpaccept)
+    about(4 * n, counts.tcpclose)
+    if missed == 0 then assert.are.equal(2 * n * (100 + 1000), bytes) end
   end)
 end)

@@ -37,6 +37,7 @@ local bpf = {}
 ---@field filtered integer kept out by the filter
 ---@field untracked integer sockets that did not fit the table of sockets: their owner is unknown
 ---@field malformed integer could not be decoded
+---@field missed integer runs that the kernel left out, the program being interrupted on that CPU
 ---@field unread integer found no room in the queue of events(), which nobody read
 
 ---An event. An ordinary table, which may be kept; print() shows its fields in order.

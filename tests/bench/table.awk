@@ -148,6 +148,7 @@ END {
 	heads["lines"] = "lines/end"
 	heads["lost"] = "lost, as it says"
 	heads["us"] = "churn, us/connection"
+	heads["syscall_ns"] = "getppid(), ns"
 
 	table("1. Start to attached, SIGINT to exit (x: to bpftrace, three probes)",
 	      "three close tcplife bpftrace btlife", "bpftrace", "start_ms exit_ms")
@@ -157,8 +158,8 @@ END {
 	      "close three tcplife btlife", "tcplife", "runs ns total")
 	table("4. CPU of the tracer, user and system (x: to libbpf-tools' tcplife)",
 	      "close script three tcplife btlife", "tcplife", "cpu_us lines lost")
-	table("5. The traced work (x: to no tracer)",
-	      "none close script three tcplife btlife", "none", "us")
+	table("5. The traced work, and a system call that nobody traces (x: to no tracer)",
+	      "none close script three tcplife btlife", "none", "us syscall_ns")
 	if (dropped)
 		printf "\n%d churns left out of 3 to 5: others made connections meanwhile\n", dropped
 	if (verbose)

@@ -43,8 +43,15 @@ function expect.collect(opts)
   return got
 end
 
+---Closes the probes.
+---@return integer missed runs that the kernel left out because one was interrupted by the next
 function expect.close(got)
-  for _, p in pairs(got.probes) do p:close() end
+  local missed = 0
+  for _, p in pairs(got.probes) do
+    missed = missed + p:stats().missed
+    p:close()
+  end
+  return missed
 end
 
 -- Cookies are the kernel's own where a program may ask for them; else they are made up.
