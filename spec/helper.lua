@@ -76,8 +76,6 @@ function helper.start(command)
   return child
 end
 
-local KINDS = { "prog", "link", "map" }
-
 local function show(kind)
   return cjson.decode((helper.sh("bpftool -j %s show 2>/dev/null", kind)))
 end
