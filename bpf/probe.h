@@ -23,8 +23,6 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_tracing.h>
 
-#define NSEC_PER_MSEC 1000000ULL
-
 /* Text that `bpfnet probes` shows beside a field; kept in BTF as a declaration tag. */
 #define DOC(text) __attribute__((btf_decl_tag("doc:" text)))
 /* On a program: the fields that an event lacks when this way is the one in use. */

@@ -269,7 +269,7 @@ static int setup(void *arg, struct bpf_object *obj, struct err *err)
 	int rc;
 
 	probe_setup(obj, p->number);
-	rc = share_map(p, obj, "events", ring_map_fd(p->ring), err);
+	rc = share_map(p, obj, "events", ring_fd(p->ring), err);
 	if (!rc)
 		rc = share_map(p, obj, "wakeups", ring_wakeups_fd(p->ring), err);
 	if (!rc && p->uses_socks)
@@ -359,7 +359,9 @@ void probe_stats(const struct probe *p, struct probe_stats *stats)
 	stats->events = p->delivered;
 	stats->dropped = tally.dropped;
 	stats->filtered = tally.filtered;
-	stats->untracked = p->socks_fd >= 0 ? tracer_untracked(p->tracer) : 0;
+	stats->untracked = tally.untracked;
+	if (p->socks_fd >= 0)
+		stats->untracked += tracer_untracked(p->tracer);
 	stats->missed = p->state == PROBE_OPEN ? 0 : object_missed(p->obj);
 	if (p->socks_fd >= 0)
 		stats->missed += tracer_socks_missed(p->tracer);

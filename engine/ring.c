@@ -126,11 +126,6 @@ int ring_fd(const struct ring *r)
 	return r->fd;
 }
 
-int ring_map_fd(const struct ring *r)
-{
-	return r->fd;
-}
-
 int ring_wakeups_fd(const struct ring *r)
 {
 	return r->wakeups_fd;

@@ -22,10 +22,9 @@ typedef void (*ring_fn)(void *arg, uint32_t probe, const void *data, size_t size
 int ring_new(struct ring **ring, uint64_t size, struct err *err);
 void ring_free(struct ring *ring);
 uint64_t ring_size(const struct ring *ring);
-/* Becomes readable on a wake-up; register it edge-triggered. */
+/* The map; becomes readable on a wake-up, register it edge-triggered. */
 int ring_fd(const struct ring *ring);
-/* For the probe's maps `events` and `wakeups`. */
-int ring_map_fd(const struct ring *ring);
+/* For the probe's map `wakeups`. */
 int ring_wakeups_fd(const struct ring *ring);
 /* At once for every event (true), or at most once in 20 ms with the reader looking by itself. */
 void ring_set_low_latency(struct ring *ring, bool low_latency);

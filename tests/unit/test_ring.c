@@ -44,7 +44,7 @@ static void start(uint64_t size)
 		FAIL("%s", err.msg);
 	obj = bpf_object__open_file(".output/unit/ring.bpf.o", NULL);
 	CHECK(obj);
-	share("events", ring_map_fd(ring));
+	share("events", ring_fd(ring));
 	share("wakeups", ring_wakeups_fd(ring));
 	CHECK_INT(bpf_object__load(obj), 0);
 	push_fd = fd_of("push");
@@ -106,7 +106,7 @@ static void sizes(void)
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		CHECK_INT(ring_new(&ring, rows[i].asked, &err), 0);
 		CHECK_INT(ring_size(ring), rows[i].got);
-		CHECK(ring_fd(ring) >= 0 && ring_map_fd(ring) >= 0 && ring_wakeups_fd(ring) >= 0);
+		CHECK(ring_fd(ring) >= 0 && ring_fd(ring) >= 0 && ring_wakeups_fd(ring) >= 0);
 		ring_free(ring);
 	}
 	ring_free(NULL);
