@@ -4,10 +4,9 @@
  *
  * A probe file says PROBE_EVENTS(struct x_event, "what it is about") once, and in its programs
  *
- *	struct x_event *ev = event_reserve(sizeof(*ev));
- *	if (!ev) return 0;              (counted as dropped)
+ *	struct x_event ev;
  *	... fill every field ...
- *	event_submit(ev, ts_ns);
+ *	return event_send(&ev, sizeof(ev), ts_ns);
  *
  * The engine reads names, types and documentation of the fields from the object's BTF; nothing is
  * written twice. Programs named <what>__<way> are alternatives for the same thing, and those named
@@ -70,8 +69,11 @@ struct {
  */
 enum tally {
 	TALLY_DROPPED, /* no room in the ring */
-	TALLY_FILTERED,
+	TALLY_FILTERED, /* by filter or where */
 	TALLY_UNTRACKED, /* a table was full, so the owner is unknown */
+	TALLY_SAMPLED, /* of a connection that the sample leaves out */
+	TALLY_LIMITED, /* above the rate */
+	TALLY_AGGREGATED, /* added up and not sent */
 	TALLY_LINE = 8, /* a cache line for each CPU */
 };
 
@@ -85,47 +87,78 @@ const volatile __u32 cfg_probe = 0; /* the engine's number for this probe */
 const volatile bool cfg_cookie = false; /* bpf_get_socket_cookie() is there (5.12) */
 
 /*
- * Names the struct that event_reserve() is for. clang leaves a type out of BTF that only a local
+ * Names the struct that event_send() takes. clang leaves a type out of BTF that only a local
  * variable uses; the unused global keeps it in.
  */
 #define PROBE_EVENTS(type, doc) type *event_type DOC(doc)
 
-static __always_inline void *event_reserve(__u64 size)
-{
-	struct event_hdr *hdr = bpf_ringbuf_reserve(&events, size + sizeof(*hdr), 0);
+/*
+ * What is decided about a finished event: the engine puts instructions in the place of the constant
+ * (engine/patch.c) for `where`, `sample`, `rate` and aggregations. They find the event in r6, room
+ * of STAGE_WORDS in r7, and leave in r0: 0 to send the event, else the tally that counts it.
+ */
+#ifndef STAGE_MARK
+#define STAGE_MARK "0x62706e6574737467" /* "bpnetstg" */
+#endif
+#define STAGE_WORDS 20
 
-	if (!hdr) {
-		COUNT(TALLY_DROPPED);
-		return NULL;
-	}
-	hdr->probe = cfg_probe;
-	hdr->zero = 0;
-	return hdr + 1;
+static __always_inline __u64 stage(const void *ev)
+{
+	__u64 room[STAGE_WORDS], verdict;
+
+	asm volatile("r6 = %[ev]\n"
+		     "r7 = %[room]\n"
+		     "r0 = " STAGE_MARK " ll\n"
+		     "%[verdict] = r0\n"
+		     : [verdict] "=r"(verdict)
+		     : [ev] "r"(ev), [room] "r"(room)
+		     : "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "memory");
+	return verdict;
 }
 
 /*
- * Hands the event over. A wake-up costs the traced task microseconds, so there is at most one in
- * gap_ns: the first event after a pause wakes the reader at once, and the reader looks by itself
- * for that long after a wake-up, so that what follows needs none.
+ * A wake-up costs the traced task microseconds, so there is at most one in gap_ns: the first event
+ * after a pause wakes the reader at once, and the reader looks by itself for that long after a
+ * wake-up, so that what follows needs none.
  */
-static __always_inline void event_submit(void *ev, __u64 ts_ns)
+static __always_inline __u64 wakeup_flags(__u64 ts_ns)
 {
 	__u32 zero = 0;
 	struct wakeup *w = bpf_map_lookup_elem(&wakeups, &zero);
-	__u64 flags = BPF_RB_NO_WAKEUP;
+	__u64 gap_ns;
 
-	if (w) {
-		__u64 gap_ns = w->gap_ns;
+	if (!w)
+		return BPF_RB_NO_WAKEUP;
+	gap_ns = w->gap_ns;
+	if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > w->full_bytes)
+		gap_ns = w->full_gap_ns;
+	/* Signed: another CPU's newer time stamp may already be there. */
+	if ((__s64)(ts_ns - w->last_ns) < (__s64)gap_ns)
+		return BPF_RB_NO_WAKEUP;
+	w->last_ns = ts_ns;
+	return BPF_RB_FORCE_WAKEUP;
+}
 
-		if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > w->full_bytes)
-			gap_ns = w->full_gap_ns;
-		/* Signed: another CPU's newer time stamp may already be there. */
-		if ((__s64)(ts_ns - w->last_ns) >= (__s64)gap_ns) {
-			w->last_ns = ts_ns;
-			flags = BPF_RB_FORCE_WAKEUP;
-		}
+/* Hands an event with all its fields over, or counts why not. Returns 0, for a program to return. */
+static __always_inline int event_send(const void *ev, const __u64 size, __u64 ts_ns)
+{
+	__u64 verdict = stage(ev);
+	struct event_hdr *hdr;
+
+	if (verdict) {
+		COUNT(verdict & (TALLY_LINE - 1));
+		return 0;
 	}
-	bpf_ringbuf_submit((char *)ev - sizeof(struct event_hdr), flags);
+	hdr = bpf_ringbuf_reserve(&events, size + sizeof(*hdr), 0);
+	if (!hdr) {
+		COUNT(TALLY_DROPPED);
+		return 0;
+	}
+	hdr->probe = cfg_probe;
+	hdr->zero = 0;
+	__builtin_memcpy(hdr + 1, ev, size);
+	bpf_ringbuf_submit(hdr, wakeup_flags(ts_ns));
+	return 0;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

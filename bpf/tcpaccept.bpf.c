@@ -61,21 +61,16 @@ static __always_inline void set_queue(struct tcpaccept_event *ev, const struct s
 static __always_inline int accepted(struct sock *sk, const bool trusted)
 {
 	struct sock_life *life = sock_life_accepted(sk, trusted);
-	struct tcpaccept_event *ev;
-	struct conn c;
+	struct tcpaccept_event ev;
+	struct conn *c = (struct conn *)&ev;
 
-	conn_from_sock(&c, sk, trusted);
-	conn_owner_current(&c, OWNER_ACCEPT);
-	c.cookie = life ? life->cookie : sock_cookie(sk, trusted);
-	if (!filter_passes(&c))
+	conn_from_sock(c, sk, trusted);
+	conn_owner_current(c, OWNER_ACCEPT);
+	c->cookie = life ? life->cookie : sock_cookie(sk, trusted);
+	if (!filter_passes(c))
 		return 0;
-	ev = event_reserve(sizeof(*ev));
-	if (!ev)
-		return 0;
-	*(struct conn *)ev = c;
-	set_queue(ev, life, listener());
-	event_submit(ev, c.ts_ns);
-	return 0;
+	set_queue(&ev, life, listener());
+	return event_send(&ev, sizeof(ev), ev.ts_ns);
 }
 
 SEC("fentry/security_sock_graft")

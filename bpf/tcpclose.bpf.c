@@ -105,25 +105,20 @@ static __always_inline void set_life(struct tcpclose_event *ev, const struct soc
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(state, const struct sock *sk, int oldstate, int newstate)
 {
-	struct tcpclose_event *ev;
+	struct tcpclose_event ev;
+	struct conn *c = (struct conn *)&ev;
 	struct sock_life *life;
-	struct conn c;
 
 	if (newstate != TCP_CLOSE || !(1 << oldstate & WAS_CONNECTED) ||
 	    sk->sk_protocol != IPPROTO_TCP)
 		return 0;
 	life = sock_life(sk);
-	conn_from_sock(&c, sk, true);
-	conn_owner(&c, life);
-	if (!filter_passes(&c))
+	conn_from_sock(c, sk, true);
+	conn_owner(c, life);
+	if (!filter_passes(c))
 		return 0;
-	ev = event_reserve(sizeof(*ev));
-	if (!ev)
-		return 0;
-	*(struct conn *)ev = c;
-	set_counters(ev, sk);
-	set_life(ev, life);
-	ev->ended = how_ended(sk, life, oldstate);
-	event_submit(ev, c.ts_ns);
-	return 0;
+	set_counters(&ev, sk);
+	set_life(&ev, life);
+	ev.ended = how_ended(sk, life, oldstate);
+	return event_send(&ev, sizeof(ev), ev.ts_ns);
 }

@@ -35,21 +35,15 @@ struct {
 	__type(value, struct conn);
 } failing SEC(".maps");
 
-static __always_inline int emit(const struct conn *c, __u64 latency_ns, int error)
+/* ev has its connection; this tells the rest. */
+static __always_inline int emit(struct tcpconnect_event *ev, __u64 latency_ns, int error)
 {
-	struct tcpconnect_event *ev;
-
-	if (!filter_passes(c))
+	if (!filter_passes((struct conn *)ev))
 		return 0;
-	ev = event_reserve(sizeof(*ev));
-	if (!ev)
-		return 0;
-	*(struct conn *)ev = *c;
 	ev->latency_ns = latency_ns;
 	ev->error = error;
 	ev->zero2 = 0;
-	event_submit(ev, c->ts_ns);
-	return 0;
+	return event_send(ev, sizeof(*ev), ev->ts_ns);
 }
 
 /* The state was changed by a first connect() that is about to return an error by itself. */
@@ -60,16 +54,17 @@ static __always_inline bool connect_will_tell(const struct sock *sk)
 	return sk->sk_lock.owned && sock && sock->state == SS_UNCONNECTED;
 }
 
-static __always_inline __u64 latency(const struct conn *c, const struct sock_life *life)
+static __always_inline __u64 latency(__u64 ts_ns, const struct sock_life *life)
 {
-	return life && life->birth_ns ? c->ts_ns - life->birth_ns : OPT_NONE;
+	return life && life->birth_ns ? ts_ns - life->birth_ns : OPT_NONE;
 }
 
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(state, const struct sock *sk, int oldstate, int newstate)
 {
+	struct tcpconnect_event ev;
+	struct conn *c = (struct conn *)&ev;
 	struct sock_life *life;
-	struct conn c;
 	__u8 one = 1;
 	int error = 0;
 
@@ -81,22 +76,22 @@ int BPF_PROG(state, const struct sock *sk, int oldstate, int newstate)
 	life = sock_life(sk);
 	if (oldstate == TCP_SYN_RECV && (!life || life->side != SIDE_CONNECT))
 		return 0;
-	conn_from_sock(&c, sk, true);
-	conn_owner(&c, life);
+	conn_from_sock(c, sk, true);
+	conn_owner(c, life);
 	if (newstate == TCP_CLOSE) {
 		error = sk->sk_err;
 		if (!error && connect_will_tell(sk)) {
 			__u32 tid = bpf_get_current_pid_tgid();
 
-			bpf_map_update_elem(&failing, &tid, &c, BPF_ANY);
+			bpf_map_update_elem(&failing, &tid, c, BPF_ANY);
 			return 0;
 		}
 		if (error)
-			bpf_map_update_elem(&told, &c.cookie, &one, BPF_ANY);
+			bpf_map_update_elem(&told, &c->cookie, &one, BPF_ANY);
 		else
 			error = ECANCELED;
 	}
-	return emit(&c, latency(&c, life), error);
+	return emit(&ev, latency(c->ts_ns, life), error);
 }
 
 /* Results of connect() that are no outcome of an attempt. */
@@ -153,21 +148,23 @@ static __always_inline int failed(struct sock *sk, const bool trusted, const str
 {
 	struct sock_life *life = sock_life(sk);
 	__u32 tid = bpf_get_current_pid_tgid();
-	struct conn c, *seen = bpf_map_lookup_elem(&failing, &tid);
+	struct conn *seen = bpf_map_lookup_elem(&failing, &tid);
+	struct tcpconnect_event ev;
+	struct conn *c = (struct conn *)&ev;
 
 	if (seen) {
-		c = *seen;
+		*c = *seen;
 		bpf_map_delete_elem(&failing, &tid);
-		return emit(&c, latency(&c, life), -ret);
+		return emit(&ev, latency(c->ts_ns, life), -ret);
 	}
-	conn_from_sock(&c, sk, trusted);
-	conn_owner_current(&c, OWNER_CONNECT);
-	c.cookie = life ? life->cookie : made_up_cookie();
-	if (!bpf_map_delete_elem(&told, &c.cookie))
+	conn_from_sock(c, sk, trusted);
+	conn_owner_current(c, OWNER_CONNECT);
+	c->cookie = life ? life->cookie : made_up_cookie();
+	if (!bpf_map_delete_elem(&told, &c->cookie))
 		return 0;
-	if (!set_target(&c, to))
+	if (!set_target(c, to))
 		return 0;
-	return emit(&c, OPT_NONE, -ret);
+	return emit(&ev, OPT_NONE, -ret);
 }
 
 SEC("fexit/inet_stream_connect")

@@ -11,6 +11,7 @@
 #include <bpf/libbpf.h>
 #include "kbtf.h"
 #include "kbtf_subset.h"
+#include "patch.h"
 #include "util.h"
 
 static struct kbtf kernel; /* data NULL: not read */
@@ -208,7 +209,13 @@ static int prepare_load(struct bpf_program *prog, struct bpf_prog_load_opts *opt
 		return rc;
 	opts->expected_attach_type = (enum bpf_attach_type)attach_type;
 	opts->attach_btf_id = (uint32_t)id;
-	return 0;
+	return patch_program(prog, opts);
+}
+
+static int prepare_other(struct bpf_program *prog, struct bpf_prog_load_opts *opts, long unused)
+{
+	(void)unused;
+	return patch_program(prog, opts);
 }
 
 void kbtf_register_handlers(void)
@@ -222,6 +229,14 @@ void kbtf_register_handlers(void)
 		{ "fexit+", BPF_TRACE_FEXIT },
 		{ "iter+", BPF_TRACE_ITER },
 	};
+	static const struct {
+		const char *sec;
+		enum bpf_prog_type type;
+	} others[] = {
+		{ "kprobe+", BPF_PROG_TYPE_KPROBE },
+		{ "kretprobe+", BPF_PROG_TYPE_KPROBE },
+		{ "tp+", BPF_PROG_TYPE_TRACEPOINT },
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
 		LIBBPF_OPTS(libbpf_prog_handler_opts, opts, .cookie = kinds[i].type,
@@ -229,5 +244,10 @@ void kbtf_register_handlers(void)
 
 		libbpf_register_prog_handler(kinds[i].sec, BPF_PROG_TYPE_RAW_TRACEPOINT,
 					     kinds[i].type, &opts);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		LIBBPF_OPTS(libbpf_prog_handler_opts, opts, .prog_prepare_load_fn = prepare_other);
+
+		libbpf_register_prog_handler(others[i].sec, others[i].type, 0, &opts);
 	}
 }

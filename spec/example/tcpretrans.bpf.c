@@ -14,19 +14,14 @@ SEC("tp_btf/tcp_retransmit_skb")
 int BPF_PROG(retransmit, const struct sock *sk)
 {
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock((void *)sk);
-	struct tcpretrans_event *ev;
-	struct conn c;
+	struct tcpretrans_event ev;
+	struct conn *c = (struct conn *)&ev;
 
-	conn_from_sock(&c, sk, true);
-	conn_owner(&c, sock_life(sk));
-	if (!filter_passes(&c))
+	conn_from_sock(c, sk, true);
+	conn_owner(c, sock_life(sk));
+	if (!filter_passes(c))
 		return 0;
-	ev = event_reserve(sizeof(*ev));
-	if (!ev)
-		return 0;
-	*(struct conn *)ev = c;
-	ev->nth = tp ? tp->total_retrans : 0;
-	ev->zero2 = 0;
-	event_submit(ev, c.ts_ns);
-	return 0;
+	ev.nth = tp ? tp->total_retrans : 0;
+	ev.zero2 = 0;
+	return event_send(&ev, sizeof(ev), ev.ts_ns);
 }
