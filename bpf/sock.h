@@ -90,7 +90,11 @@ struct conn {
 	__u8 zero[6];
 };
 
-/* kernel pointers are read directly where the verifier trusts them, else through a helper */
+/*
+ * Kernel memory is read directly where the verifier trusts the pointer, else through a helper. A
+ * member that is a pointer itself always goes through the helper: for each load of one the verifier
+ * searches the kernel's BTF by name, which takes longer than all the rest of loading.
+ */
 #define GET(trusted, p, field) ((trusted) ? (p)->field : BPF_CORE_READ(p, field))
 
 /* A TCP socket, for hooks that see other families too, whose protocol numbers mean other things. */
@@ -102,13 +106,13 @@ static __always_inline bool sock_is_tcp(const struct sock *sk, const bool truste
 	       GET(trusted, sk, sk_protocol) == IPPROTO_TCP;
 }
 
-static __always_inline __u64 sock_cgroup(const struct sock *sk, const bool trusted)
+static __always_inline __u64 sock_cgroup(const struct sock *sk)
 {
 	const struct cgroup *cgrp;
 	__u64 val;
 
 	if (bpf_core_field_exists(sk->sk_cgrp_data.cgroup)) {
-		cgrp = GET(trusted, sk, sk_cgrp_data.cgroup);
+		cgrp = BPF_CORE_READ(sk, sk_cgrp_data.cgroup);
 	} else {
 		struct sock_cgroup_data___before515 *old = (void *)&sk->sk_cgrp_data;
 
@@ -143,10 +147,8 @@ static __always_inline void conn_from_sock(struct conn *c, const struct sock *sk
 {
 	c->ts_ns = bpf_ktime_get_ns();
 	c->cpu = bpf_get_smp_processor_id();
-	c->cgroup = sock_cgroup(sk, trusted);
-	c->netns = GET(trusted, sk, __sk_common.skc_net.net) ?
-			   BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) :
-			   0;
+	c->cgroup = sock_cgroup(sk);
+	c->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	/* not skc_num, which is 0 again when the state becomes TCP_CLOSE */
 	c->sport = bpf_ntohs(BPF_CORE_READ((const struct inet_sock *)sk, inet_sport));
 	c->dport = bpf_ntohs(GET(trusted, sk, __sk_common.skc_dport));

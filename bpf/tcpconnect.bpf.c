@@ -49,9 +49,8 @@ static __always_inline int emit(struct tcpconnect_event *ev, __u64 latency_ns, i
 /* The state was changed by a first connect() that is about to return an error by itself. */
 static __always_inline bool connect_will_tell(const struct sock *sk)
 {
-	struct socket *sock = sk->sk_socket;
-
-	return sk->sk_lock.owned && sock && sock->state == SS_UNCONNECTED;
+	/* of no socket, 0 is read: SS_FREE */
+	return sk->sk_lock.owned && BPF_CORE_READ(sk, sk_socket, state) == SS_UNCONNECTED;
 }
 
 static __always_inline __u64 latency(__u64 ts_ns, const struct sock_life *life)

@@ -1,71 +1,123 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* By descriptor, not through libbpf: what is attached is often not the program of the object. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/perf_event.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
-#include <bpf/libbpf.h>
+#include <bpf/bpf.h>
 #include "attach.h"
 #include "caps.h"
 #include "util.h"
 
-/* The number of trace event "category/name", or -errno. */
-static int event_id(const char *event)
+#define KPROBE_DIR "/sys/bus/event_source/devices/kprobe/"
+
+/* The number that a file begins with, after `prefix`; -errno. */
+static int read_number(int dir, const char *path, const char *prefix)
 {
-	char path[128], text[24] = "";
-	int dir = caps_tracefs(), fd;
+	char text[64] = "";
+	int fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
 	ssize_t n;
 
-	if (dir < 0)
-		return dir;
-	snprintf(path, sizeof(path), "events/%s/id", event);
-	fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	n = read(fd, text, sizeof(text) - 1);
 	close(fd);
-	return n > 0 ? atoi(text) : -EIO;
+	return n > 0 && str_starts(text, prefix) ? atoi(text + strlen(prefix)) : -EIO;
 }
 
-/*
- * As bpf_program__attach_tracepoint(), which looks for tracefs only where it is usually mounted;
- * ours may be a mount that only we have.
- */
-static int attach_tracepoint(struct bpf_link **link, struct bpf_program *prog, const char *event)
+/* The program runs from the event itself, on any CPU: CPU 0 stands for all. */
+static int open_event(struct perf_event_attr *attr, int prog_fd)
 {
-	struct perf_event_attr attr = {
-		.type = PERF_TYPE_TRACEPOINT,
-		.size = sizeof(attr),
-		.sample_period = 1,
-		.wakeup_events = 1,
-	};
-	int id = event_id(event), fd;
+	int fd, rc;
 
+	attr->size = sizeof(*attr);
+	attr->sample_period = 1;
+	attr->wakeup_events = 1;
+	fd = (int)syscall(SYS_perf_event_open, attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (!ioctl(fd, PERF_EVENT_IOC_SET_BPF, prog_fd) && !ioctl(fd, PERF_EVENT_IOC_ENABLE, 0))
+		return fd;
+	rc = -errno;
+	close(fd);
+	return rc;
+}
+
+/* "category/name"; tracefs may be a mount that only we have. */
+static int attach_tracepoint(int prog_fd, const char *event)
+{
+	struct perf_event_attr attr = { .type = PERF_TYPE_TRACEPOINT };
+	int dir = caps_tracefs(), id;
+	char path[128];
+
+	snprintf(path, sizeof(path), "events/%s/id", event);
+	id = dir < 0 ? dir : read_number(dir, path, "");
 	if (id < 0)
 		return id;
 	attr.config = (uint64_t)id;
-	/* CPU 0 stands for all: the program runs from the event itself, on any CPU. */
-	fd = (int)syscall(SYS_perf_event_open, &attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	*link = bpf_program__attach_perf_event(prog, fd);
-	if (*link)
-		return 0;
-	id = -errno;
-	close(fd);
-	return id;
+	return open_event(&attr, prog_fd);
 }
 
-int attach_program(struct bpf_link **link, struct bpf_program *prog)
+static int attach_kprobe(int prog_fd, const char *function, bool at_return)
 {
-	const char *sec = bpf_program__section_name(prog);
+	struct perf_event_attr attr = { .config1 = (uint64_t)function };
+	int type = read_number(AT_FDCWD, KPROBE_DIR "type", "");
+	int bit = at_return ? read_number(AT_FDCWD, KPROBE_DIR "format/retprobe", "config:") : 0;
 
-	if (str_starts(sec, "tp/"))
-		return attach_tracepoint(link, prog, sec + strlen("tp/"));
-	if (str_starts(sec, "tp_btf/") || str_starts(sec, "fentry/") || str_starts(sec, "fexit/"))
-		*link = bpf_program__attach_trace(prog);
-	else
-		*link = bpf_program__attach(prog);
-	return *link ? 0 : -errno;
+	if (type < 0 || bit < 0)
+		return type < 0 ? type : bit;
+	attr.type = (uint32_t)type;
+	attr.config = at_return ? 1ULL << bit : 0;
+	return open_event(&attr, prog_fd);
+}
+
+static int attach_tracing(int prog_fd, const char *target)
+{
+	int fd;
+
+	(void)target; /* the program knows, since it was loaded */
+	fd = bpf_raw_tracepoint_open(NULL, prog_fd);
+	return fd < 0 ? -errno : fd;
+}
+
+static int attach_kprobe_enter(int prog_fd, const char *function)
+{
+	return attach_kprobe(prog_fd, function, false);
+}
+
+static int attach_kprobe_return(int prog_fd, const char *function)
+{
+	return attach_kprobe(prog_fd, function, true);
+}
+
+static const struct kind {
+	const char *prefix;
+	int (*attach)(int prog_fd, const char *target);
+} kinds[] = {
+	{ "tp_btf/", attach_tracing },      { "fentry/", attach_tracing },
+	{ "fexit/", attach_tracing },       { "tp/", attach_tracepoint },
+	{ "kprobe/", attach_kprobe_enter }, { "kretprobe/", attach_kprobe_return },
+};
+
+static const struct kind *find_kind(const char *sec)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (str_starts(sec, kinds[i].prefix))
+			return &kinds[i];
+	return NULL;
+}
+
+bool attach_knows(const char *sec)
+{
+	return find_kind(sec);
+}
+
+int attach_program(int prog_fd, const char *sec)
+{
+	const struct kind *kind = find_kind(sec);
+
+	return kind ? kind->attach(prog_fd, sec + strlen(kind->prefix)) : -EOPNOTSUPP;
 }

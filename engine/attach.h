@@ -3,10 +3,11 @@
 #ifndef BPFNET_ATTACH_H
 #define BPFNET_ATTACH_H
 
-struct bpf_link;
-struct bpf_program;
+#include <stdbool.h>
 
-/* 0 or -errno. */
-int attach_program(struct bpf_link **link, struct bpf_program *prog);
+/* The kinds of hooks that attach_program() knows. */
+bool attach_knows(const char *sec);
+/* A descriptor that is closed to detach, or -errno. sec: "tp_btf/NAME", "kprobe/NAME", ... */
+int attach_program(int prog_fd, const char *sec);
 
 #endif

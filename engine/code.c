@@ -147,6 +147,11 @@ void code_call(struct code *code, int helper)
 	emit(code, BPF_JMP | BPF_CALL, 0, 0, 0, helper);
 }
 
+void code_exit(struct code *code)
+{
+	emit(code, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+}
+
 /* Until code_finish() a jump has its label in the offset, plus one: 0 is no label. */
 static int label_mark(struct code *code, int label)
 {
@@ -208,7 +213,7 @@ static void find_reached(const struct code *code, bool *reached)
 				again |= to <= i && !reached[to];
 				reached[to] = true;
 			}
-			if (insn->code != (BPF_JMP | BPF_JA))
+			if (insn->code != (BPF_JMP | BPF_JA) && insn->code != (BPF_JMP | BPF_EXIT))
 				reached[next] = true;
 			i = next - 1;
 		}

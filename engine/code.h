@@ -55,6 +55,8 @@ void code_big_endian(struct code *code, int bits, int dst);
 void code_map(struct code *code, int dst, int map_fd);
 void code_map_value(struct code *code, int dst, int map_fd, uint32_t off);
 void code_call(struct code *code, int helper);
+/* returns r0: not in stage code, which ends by reaching its end */
+void code_exit(struct code *code);
 void code_jump(struct code *code, int label);
 /* if (dst op src) goto label, in 64 bits; op: BPF_JEQ, BPF_JSGT, ... */
 void code_jump_if(struct code *code, int op, int dst, int src, int label);

@@ -177,39 +177,71 @@ int kbtf_subset(const struct bpf_object *obj, struct err *err)
 	return err_sys(err, rc, "can't prepare the kernel's types");
 }
 
-/* Section name to the BTF entity that the kernel wants the id of (libbpf.c: find_kernel_btf_id). */
-static int attach_id(const char *sec)
-{
-	const char *target = strchr(sec, '/');
-	char name[128];
+static const struct kind {
+	const char *prefix; /* of section names */
+	const char *entity; /* how the kernel's type is named after the rest */
+	int btf_kind;
+	enum bpf_attach_type type;
+} kinds[] = {
+	{ "tp_btf/", "btf_trace_", BTF_KIND_TYPEDEF, BPF_TRACE_RAW_TP },
+	{ "fentry/", "", BTF_KIND_FUNC, BPF_TRACE_FENTRY },
+	{ "fexit/", "", BTF_KIND_FUNC, BPF_TRACE_FEXIT },
+	{ "iter/", "bpf_iter_", BTF_KIND_FUNC, BPF_TRACE_ITER },
+};
 
-	if (!target)
-		return -EINVAL;
-	target++;
-	if (str_starts(sec, "tp_btf/")) {
-		snprintf(name, sizeof(name), "btf_trace_%s", target);
-		return kbtf_find(name, BTF_KIND_TYPEDEF);
+static const struct kind *find_kind(const char *sec)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (str_starts(sec, kinds[i].prefix))
+			return &kinds[i];
+	return NULL;
+}
+
+/* Searching takes a millisecond, and several programs are about one tracepoint. */
+static int attach_id(const struct kind *kind, const char *target)
+{
+	static struct {
+		char name[128];
+		int id;
+	} known[8];
+	static unsigned int next;
+	char name[sizeof(known[0].name)];
+	int id;
+
+	snprintf(name, sizeof(name), "%s%s", kind->entity, target);
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if (str_eq(known[i].name, name))
+			return known[i].id;
+	id = kbtf_find(name, kind->btf_kind);
+	if (id > 0) {
+		next = (next + 1) % ARRAY_SIZE(known);
+		strcpy(known[next].name, name);
+		known[next].id = id;
 	}
-	if (str_starts(sec, "iter/")) {
-		snprintf(name, sizeof(name), "bpf_iter_%s", target);
-		return kbtf_find(name, BTF_KIND_FUNC);
-	}
-	return kbtf_find(target, BTF_KIND_FUNC);
+	return id;
+}
+
+int kbtf_attach_opts(const char *sec, struct bpf_prog_load_opts *opts)
+{
+	const struct kind *kind = find_kind(sec);
+	int id = kind ? attach_id(kind, sec + strlen(kind->prefix)) : 0;
+
+	if (id < 0 || !kind)
+		return id;
+	opts->expected_attach_type = kind->type;
+	opts->attach_btf_id = (uint32_t)id;
+	return 0;
 }
 
 /* The program becomes one for tracing only here: before, libbpf would have read all of the BTF. */
-static int prepare_load(struct bpf_program *prog, struct bpf_prog_load_opts *opts, long attach_type)
+static int prepare_tracing(struct bpf_program *prog, struct bpf_prog_load_opts *opts, long unused)
 {
-	int id = attach_id(bpf_program__section_name(prog)), rc;
+	int rc = kbtf_attach_opts(bpf_program__section_name(prog), opts);
 
-	if (id < 0)
-		return id;
-	rc = bpf_program__set_type(prog, BPF_PROG_TYPE_TRACING);
-	if (rc)
-		return rc;
-	opts->expected_attach_type = (enum bpf_attach_type)attach_type;
-	opts->attach_btf_id = (uint32_t)id;
-	return patch_program(prog, opts);
+	(void)unused;
+	if (!rc)
+		rc = bpf_program__set_type(prog, BPF_PROG_TYPE_TRACING);
+	return rc ? rc : patch_program(prog, opts);
 }
 
 static int prepare_other(struct bpf_program *prog, struct bpf_prog_load_opts *opts, long unused)
@@ -222,32 +254,22 @@ void kbtf_register_handlers(void)
 {
 	static const struct {
 		const char *sec;
-		enum bpf_attach_type type;
-	} kinds[] = {
-		{ "tp_btf+", BPF_TRACE_RAW_TP },
-		{ "fentry+", BPF_TRACE_FENTRY },
-		{ "fexit+", BPF_TRACE_FEXIT },
-		{ "iter+", BPF_TRACE_ITER },
-	};
-	static const struct {
-		const char *sec;
 		enum bpf_prog_type type;
-	} others[] = {
-		{ "kprobe+", BPF_PROG_TYPE_KPROBE },
-		{ "kretprobe+", BPF_PROG_TYPE_KPROBE },
-		{ "tp+", BPF_PROG_TYPE_TRACEPOINT },
+		libbpf_prog_prepare_load_fn_t prepare;
+	} handlers[] = {
+		{ "tp_btf+", BPF_PROG_TYPE_RAW_TRACEPOINT, prepare_tracing },
+		{ "fentry+", BPF_PROG_TYPE_RAW_TRACEPOINT, prepare_tracing },
+		{ "fexit+", BPF_PROG_TYPE_RAW_TRACEPOINT, prepare_tracing },
+		{ "iter+", BPF_PROG_TYPE_RAW_TRACEPOINT, prepare_tracing },
+		{ "kprobe+", BPF_PROG_TYPE_KPROBE, prepare_other },
+		{ "kretprobe+", BPF_PROG_TYPE_KPROBE, prepare_other },
+		{ "tp+", BPF_PROG_TYPE_TRACEPOINT, prepare_other },
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		LIBBPF_OPTS(libbpf_prog_handler_opts, opts, .cookie = kinds[i].type,
-			    .prog_prepare_load_fn = prepare_load);
+	for (size_t i = 0; i < ARRAY_SIZE(handlers); i++) {
+		LIBBPF_OPTS(libbpf_prog_handler_opts, opts,
+			    .prog_prepare_load_fn = handlers[i].prepare);
 
-		libbpf_register_prog_handler(kinds[i].sec, BPF_PROG_TYPE_RAW_TRACEPOINT,
-					     kinds[i].type, &opts);
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
-		LIBBPF_OPTS(libbpf_prog_handler_opts, opts, .prog_prepare_load_fn = prepare_other);
-
-		libbpf_register_prog_handler(others[i].sec, others[i].type, 0, &opts);
+		libbpf_register_prog_handler(handlers[i].sec, handlers[i].type, 0, &opts);
 	}
 }

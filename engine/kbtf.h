@@ -12,6 +12,7 @@
 #include "err.h"
 
 struct bpf_object;
+struct bpf_prog_load_opts;
 
 /* Id of a function or a typedef by name (BTF_KIND_FUNC, BTF_KIND_TYPEDEF); -ENOENT, -errno. */
 int kbtf_find(const char *name, int kind);
@@ -20,6 +21,11 @@ int kbtf_find(const char *name, int kind);
  * btf_custom_path can be /proc/self/fd/N. The caller closes it. -errno with err set.
  */
 int kbtf_subset(const struct bpf_object *obj, struct err *err);
+/*
+ * Fills in what the kernel has to know to load a program for section `sec` of a kind for tracing
+ * ("fentry/tcp_close"); other kinds need nothing. 0; -ENOENT: no such function; -errno.
+ */
+int kbtf_attach_opts(const char *sec, struct bpf_prog_load_opts *opts);
 /* Gives the memory back; the next call reads again. */
 void kbtf_release(void);
 /* Makes libbpf load tp_btf, fentry, fexit and iter programs with our ids. Once, before all else. */

@@ -4,12 +4,13 @@
 #include <stdlib.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include "attach.h"
 #include "caps.h"
 #include "globals.h"
+#include "hook.h"
 #include "kbtf.h"
 #include "log.h"
 #include "object.h"
+#include "patch.h"
 #include "util.h"
 
 struct object {
@@ -22,11 +23,13 @@ struct object {
 	int types_fd; /* the kernel's types that it needs, see kbtf.h */
 	struct ways ways;
 	struct refusals refused;
-	struct bpf_link *links[WAYS_MAX];
-	int nr_links;
+	struct bpf_object *body; /* runs instead of its programs, on its maps, once swapped in */
+	struct hook hooks[WAYS_MAX];
+	int nr_hooks;
+	uint64_t missed; /* in hooks that are detached */
 };
 
-static int open_elf(struct object *o, struct err *err)
+static int open_elf(struct object *o, struct bpf_object **bpf, struct err *err)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = o->name);
 	char types[40];
@@ -37,8 +40,8 @@ static int open_elf(struct object *o, struct err *err)
 		opts.btf_custom_path = types;
 	}
 	log_libbpf_reset();
-	o->bpf = bpf_object__open_mem(o->elf, o->size, &opts);
-	if (o->bpf)
+	*bpf = bpf_object__open_mem(o->elf, o->size, &opts);
+	if (*bpf)
 		return 0;
 	rc = -errno;
 	err_sys(err, rc, "'%s' is not a BPF object that can be opened", o->name);
@@ -53,10 +56,11 @@ static int reopen(struct object *o, struct err *err)
 	int rc;
 
 	object_detach(o);
+	bpf_object__close(o->body);
 	bpf_object__close(o->bpf);
-	o->bpf = NULL;
+	o->body = o->bpf = NULL;
 	o->loaded = false;
-	rc = open_elf(o, err);
+	rc = open_elf(o, &o->bpf, err);
 	if (rc)
 		return rc;
 	if (!bpf_object__btf(o->bpf))
@@ -66,7 +70,7 @@ static int reopen(struct object *o, struct err *err)
 		if (o->types_fd < 0)
 			return o->types_fd;
 		bpf_object__close(o->bpf);
-		rc = open_elf(o, err);
+		rc = open_elf(o, &o->bpf, err);
 		if (rc)
 			return rc;
 	}
@@ -105,6 +109,7 @@ void object_close(struct object *o)
 	if (!o)
 		return;
 	object_detach(o);
+	bpf_object__close(o->body);
 	bpf_object__close(o->bpf);
 	close_fd(&o->types_fd);
 	free(o);
@@ -136,7 +141,20 @@ static int load_failed(struct object *o, int rc, struct err *err)
 	return rc;
 }
 
-int object_load(struct object *o, object_setup_fn setup, void *arg, struct err *err)
+/* bpf_object__load() with code in its programs */
+static int load_with(struct bpf_object *bpf, const struct code *code)
+{
+	int rc;
+
+	log_libbpf_reset();
+	patch_use(code);
+	rc = bpf_object__load(bpf);
+	patch_use(NULL);
+	return rc;
+}
+
+int object_load(struct object *o, object_setup_fn setup, void *arg, const struct code *code,
+		struct err *err)
 {
 	int rc = 0;
 
@@ -147,8 +165,7 @@ int object_load(struct object *o, object_setup_fn setup, void *arg, struct err *
 			rc = setup(arg, o->bpf, err);
 		if (rc)
 			return rc;
-		log_libbpf_reset();
-		rc = bpf_object__load(o->bpf);
+		rc = load_with(o->bpf, code);
 		o->loaded = true;
 		if (!rc) {
 			rc = globals_go_live(o->bpf);
@@ -162,18 +179,87 @@ int object_load(struct object *o, object_setup_fn setup, void *arg, struct err *
 	}
 }
 
+static int share_maps(struct bpf_object *bpf, const struct bpf_object *from)
+{
+	struct bpf_map *map, *theirs;
+	int rc = 0;
+
+	bpf_object__for_each_map(map, bpf) {
+		theirs = bpf_object__find_map_by_name(from, bpf_map__name(map));
+		if (!rc && theirs)
+			rc = bpf_map__reuse_fd(map, bpf_map__fd(theirs));
+	}
+	return rc;
+}
+
+/* The programs of `bpf` into the hooks, in which those of the same names run now. */
+static int set_hooks(struct object *o, const struct bpf_object *bpf)
+{
+	int rc = 0;
+
+	for (int i = 0; i < o->nr_hooks && !rc; i++) {
+		struct hook *h = &o->hooks[i];
+
+		rc = hook_set(h, bpf_object__find_program_by_name(bpf, h->program));
+	}
+	return rc;
+}
+
+static int load_body(struct object *o, struct bpf_object *bpf, object_setup_fn setup, void *arg,
+		     const struct code *code, struct err *err)
+{
+	struct ways ways;
+	int rc = ways_choose(&ways, bpf, &o->refused, *o->prefer ? o->prefer : NULL, err);
+
+	if (!rc)
+		rc = setup(arg, bpf, err);
+	if (rc)
+		return rc;
+	rc = share_maps(bpf, o->bpf);
+	if (rc)
+		return err_sys(err, rc, "%s: can't share its maps", o->name);
+	rc = load_with(bpf, code);
+	return rc ? load_failed(o, rc, err) : 0;
+}
+
+int object_swap(struct object *o, object_setup_fn setup, void *arg, const struct code *code,
+		struct err *err)
+{
+	struct bpf_object *bpf;
+	int rc = open_elf(o, &bpf, err);
+
+	if (rc)
+		return rc;
+	rc = load_body(o, bpf, setup, arg, code, err);
+	if (!rc) {
+		rc = set_hooks(o, bpf);
+		if (rc)
+			err_sys(err, rc, "%s: can't exchange its programs while they run", o->name);
+	}
+	if (rc) {
+		set_hooks(o, o->body ? o->body : o->bpf);
+		bpf_object__close(bpf);
+		return rc;
+	}
+	bpf_object__close(o->body);
+	o->body = bpf;
+	return 0;
+}
+
 int object_attach(struct object *o, struct err *err)
 {
+	const struct bpf_object *runs = o->body ? o->body : o->bpf;
+
 	for (int i = 0; i < o->ways.n; i++) {
 		const struct way_program *p = &o->ways.list[i];
-		struct bpf_link *link;
 		int rc;
 
 		if (!p->used || way_is_iter(p->prog))
 			continue;
-		rc = attach_program(&link, p->prog);
+		rc = hook_attach(&o->hooks[o->nr_hooks],
+				 bpf_object__find_program_by_name(runs, p->name));
 		if (!rc) {
-			o->links[o->nr_links++] = link;
+			o->nr_hooks++;
 			continue;
 		}
 		object_detach(o);
@@ -187,23 +273,18 @@ int object_attach(struct object *o, struct err *err)
 
 void object_detach(struct object *o)
 {
+	o->missed = object_missed(o);
 	/* the other way round than attached: no probe's program may outlive the one it leans on */
-	while (o->nr_links)
-		bpf_link__destroy(o->links[--o->nr_links]);
+	while (o->nr_hooks)
+		hook_detach(&o->hooks[--o->nr_hooks]);
 }
 
 uint64_t object_missed(const struct object *o)
 {
-	uint64_t missed = 0;
+	uint64_t missed = o->missed;
 
-	for (int i = 0; o->loaded && i < o->ways.n; i++) {
-		struct bpf_prog_info info = { 0 };
-		uint32_t size = sizeof(info);
-
-		if (o->ways.list[i].used &&
-		    !bpf_obj_get_info_by_fd(bpf_program__fd(o->ways.list[i].prog), &info, &size))
-			missed += info.recursion_misses;
-	}
+	for (int i = 0; i < o->nr_hooks; i++)
+		missed += hook_missed(&o->hooks[i]);
 	return missed;
 }
 

@@ -14,6 +14,7 @@
 #include "ways.h"
 
 struct bpf_object;
+struct code;
 struct object;
 
 /* Prepares an opened object for loading: shared maps, constants. 0 or -errno with err set. */
@@ -25,8 +26,18 @@ int object_open(struct object **obj, const char *name, const void *elf, size_t s
 void object_close(struct object *obj);
 struct bpf_object *object_bpf(const struct object *obj);
 const struct ways *object_ways(const struct object *obj);
-/* Loads with the best ways; setup may be called more than once. */
-int object_load(struct object *obj, object_setup_fn setup, void *arg, struct err *err);
+/*
+ * Loads with the best ways; setup may be called more than once. code: what decides about each
+ * event (NULL: all are sent), see patch.h.
+ */
+int object_load(struct object *obj, object_setup_fn setup, void *arg, const struct code *code,
+		struct err *err);
+/*
+ * Other code, also while attached: each event is decided on by the old or by the new, none by both.
+ * 0, or -errno, and then the old one is still in force. Maps and variables stay as they are.
+ */
+int object_swap(struct object *obj, object_setup_fn setup, void *arg, const struct code *code,
+		struct err *err);
 /* 0; -EAGAIN: a way turned out not to work, load again (with another one); -errno. */
 int object_attach(struct object *obj, struct err *err);
 void object_detach(struct object *obj);

@@ -298,7 +298,7 @@ int probe_load(struct probe *p, struct err *err)
 	if (!rc && p->uses_socks && p->socks_fd < 0)
 		rc = tracer_socks_get(p->tracer, *p->way ? p->way : NULL, &p->socks_fd, err);
 	if (!rc)
-		rc = object_load(p->obj, setup, p, err);
+		rc = object_load(p->obj, setup, p, NULL, err);
 	if (!rc)
 		rc = apply_filter(p, err);
 	if (!rc)

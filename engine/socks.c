@@ -30,7 +30,7 @@ static int start(struct socks *s, struct err *err)
 	int rc;
 
 	do {
-		rc = object_load(s->obj, setup, s, err);
+		rc = object_load(s->obj, setup, s, NULL, err);
 		if (!rc)
 			rc = object_attach(s->obj, err);
 	} while (rc == -EAGAIN);
