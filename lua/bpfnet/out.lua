@@ -26,6 +26,7 @@ local out = {}
 ---@class bpfnet.out.Writer
 ---@field private format string
 ---@field private columns bpfnet.out.Column[]
+---@field private line_format string
 ---@field private fields string[]
 ---@field private begun boolean
 local Writer = {}
@@ -41,10 +42,10 @@ local function harmless(text)
 end
 
 -- Each column begins where it would if nothing before were too long, as soon as that is possible.
-local function line(columns, text_of)
+local function line(columns, texts)
   local parts, length, start = {}, 0, 0
   for i, column in ipairs(columns) do
-    local text = text_of(column)
+    local text = texts[i]
     local width = utf8.len(text) or #text
     local begin = column.right and start + column.width - width or start
     local gap = math.max(begin - length, i > 1 and 1 or 0)
@@ -55,23 +56,49 @@ local function line(columns, text_of)
   return table.concat(parts)
 end
 
-local function title(column)
-  return column.title
+-- The same for texts that all fit, which nearly all do, and are plain ASCII.
+local function line_format(columns)
+  local formats = {}
+  for i, column in ipairs(columns) do
+    formats[i] = (column.right and "%%%ds" or i < #columns and "%%-%ds" or "%%s"):format(column.width)
+  end
+  return table.concat(formats, " ")
 end
 
-local function table_line(columns, row)
-  return line(columns, function(column)
-    local value = column.value
+local function titles(columns)
+  local texts = {}
+  for i, column in ipairs(columns) do
+    texts[i] = column.title
+  end
+  return line(columns, texts)
+end
+
+-- One look for strange characters at the whole line: one at each text would take most of the time.
+local function table_line(columns, format, row)
+  local texts, fits = {}, true
+  for i = 1, #columns do
+    local column = columns[i]
+    local value, show = column.value, column.show
     if type(value) == "function" then
       value = value(row)
     else
       value = row[value]
     end
-    if value ~= nil and column.show then
-      value = column.show(value)
+    if value ~= nil and show then
+      value = show(value)
     end
-    return value == nil and "-" or harmless(tostring(value))
-  end)
+    value = value == nil and "-" or type(value) == "string" and value or tostring(value)
+    texts[i] = value
+    fits = fits and #value <= column.width
+  end
+  local text = fits and format:format(table.unpack(texts))
+  if text and not text:find("[^ -~]") then
+    return text
+  end
+  for i = 1, #texts do
+    texts[i] = harmless(texts[i])
+  end
+  return line(columns, texts)
 end
 
 -- RFC 4180: quotes around what holds a comma, a quote or a line's end; quotes are doubled.
@@ -102,6 +129,7 @@ function out.new(opts)
   return setmetatable({
     format = opts.format,
     columns = opts.columns,
+    line_format = line_format(opts.columns),
     fields = opts.fields,
     begun = false,
   }, Writer)
@@ -110,7 +138,7 @@ end
 ---Writes the titles: of a table at every call, of CSV once, of JSON never.
 function Writer:header()
   if self.format == "table" then
-    io.write(line(self.columns, title), "\n")
+    io.write(titles(self.columns), "\n")
   elseif self.format == "csv" and not self.begun then
     io.write(table.concat(self.fields, ","), "\n")
   end
@@ -128,7 +156,7 @@ function Writer:row(row)
   elseif self.format == "csv" then
     io.write(csv_line(self.fields, row), "\n")
   else
-    io.write(table_line(self.columns, row), "\n")
+    io.write(table_line(self.columns, self.line_format, row), "\n")
   end
 end
 
