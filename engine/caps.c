@@ -142,6 +142,31 @@ bool caps_cookie(void)
 	return known == YES;
 }
 
+bool caps_fetch(void)
+{
+	static enum answer known;
+	const struct bpf_insn insns[] = {
+		{ .code = BPF_ST | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_10, .off = -8 },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
+		{ .code = BPF_STX | BPF_ATOMIC | BPF_DW,
+		  .dst_reg = BPF_REG_10,
+		  .src_reg = BPF_REG_0,
+		  .off = -8,
+		  .imm = BPF_ADD | BPF_FETCH },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+
+	if (!known) {
+		int fd = bpf_prog_load(BPF_PROG_TYPE_TRACEPOINT, "try", "GPL", insns,
+				       ARRAY_SIZE(insns), NULL);
+
+		known = fd < 0 ? NO : YES;
+		if (fd >= 0)
+			close(fd);
+	}
+	return known == YES;
+}
+
 bool caps_kprobe(void)
 {
 	return access("/sys/bus/event_source/devices/kprobe/type", R_OK) == 0;

@@ -16,6 +16,8 @@ bool caps_fentry(void);
 bool caps_kprobe(void);
 /* bpf_get_socket_cookie() from a tracing program (5.12). */
 bool caps_cookie(void);
+/* Atomic operations that give back what was there before (5.12). */
+bool caps_fetch(void);
 /* Hash maps may allocate in any context (bpf_mem_alloc, 6.1), so need not be preallocated. */
 bool caps_map_alloc(void);
 /* Directory of the kernel's trace events, as a descriptor for openat(); -errno if there is none. */

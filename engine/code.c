@@ -127,6 +127,16 @@ void code_atomic_add(struct code *code, int dst, int off, int src)
 	emit(code, BPF_STX | BPF_ATOMIC | BPF_DW, dst, src, off, BPF_ADD);
 }
 
+void code_fetch_add(struct code *code, int dst, int off, int src)
+{
+	emit(code, BPF_STX | BPF_ATOMIC | BPF_DW, dst, src, off, BPF_ADD | BPF_FETCH);
+}
+
+void code_cmpxchg(struct code *code, int dst, int off, int src)
+{
+	emit(code, BPF_STX | BPF_ATOMIC | BPF_DW, dst, src, off, BPF_CMPXCHG);
+}
+
 void code_big_endian(struct code *code, int bits, int dst)
 {
 	emit(code, BPF_ALU | BPF_END | BPF_TO_BE, dst, 0, 0, bits);

@@ -49,6 +49,10 @@ void code_store(struct code *code, int size, int dst, int off, int src);
 void code_store_imm(struct code *code, int size, int dst, int off, int32_t imm);
 /* *(u64 *)(dst + off) += src, atomically */
 void code_atomic_add(struct code *code, int dst, int off, int src);
+/* The same, and src = what was there before. Needs caps_fetch(). */
+void code_fetch_add(struct code *code, int dst, int off, int src);
+/* if (*(u64 *)(dst + off) == r0) it = src; r0 = what was there before. Needs caps_fetch(). */
+void code_cmpxchg(struct code *code, int dst, int off, int src);
 /* dst = dst from or to big-endian, of 16, 32 or 64 bits */
 void code_big_endian(struct code *code, int bits, int dst);
 /* dst = the map, for a helper; dst = address of byte `off` of the value of an array of one */

@@ -127,7 +127,8 @@ static void on_event(void *arg, const void *event)
 /* The options table at index (0: none) into C; strings stay Lua's. raises */
 static void read_opts(lua_State *L, int index, const char *where, struct probe_opts *opts)
 {
-	static const char *const known[] = { "filter", "fields", "buffer", "latency", "way", NULL };
+	static const char *const known[] = { "filter", "where",  "threshold", "sample", "rate",
+					     "fields", "buffer", "latency",   "way",    NULL };
 
 	memset(opts, 0, sizeof(*opts));
 	if (!index)
@@ -185,6 +186,7 @@ static void open_probe(lua_State *L, struct lprobe *lp, const char *name, int op
 	lua_getfield(L, opts_index, "filter");
 	lprobe_set_filter(L, lp, lua_gettop(L), where);
 	lua_pop(L, 2);
+	lprobe_set_stage(L, lp, opts_index, where);
 }
 
 static void attach(lua_State *L, struct lprobe *lp, int index, const char *where)
@@ -280,7 +282,7 @@ static int l_filter(lua_State *L)
 	return 1;
 }
 
-/* p:stats() -> {events=, dropped=, filtered=, untracked=, malformed=, unread=, missed=} */
+/* p:stats() -> {events=, dropped=, filtered=, ...}: struct probe_stats, and unread= */
 static int l_stats(lua_State *L)
 {
 	struct lprobe *lp = lprobe_check(L, "probe:stats");
@@ -290,9 +292,10 @@ static int l_stats(lua_State *L)
 		const uint64_t *value;
 	} rows[] = {
 		{ "events", &stats.events },       { "dropped", &stats.dropped },
-		{ "filtered", &stats.filtered },   { "untracked", &stats.untracked },
-		{ "malformed", &stats.malformed }, { "unread", &lp->unread },
-		{ "missed", &stats.missed },
+		{ "filtered", &stats.filtered },   { "sampled", &stats.sampled },
+		{ "limited", &stats.limited },     { "aggregated", &stats.aggregated },
+		{ "untracked", &stats.untracked }, { "malformed", &stats.malformed },
+		{ "unread", &lp->unread },         { "missed", &stats.missed },
 	};
 
 	probe_stats(lp->probe, &stats);
@@ -313,17 +316,18 @@ static int l_inject(lua_State *L)
 	struct loop *loop = script_loop(lp->script);
 	void *record;
 	bool stop;
+	int rc;
 
 	luaL_checktype(L, 2, LUA_TTABLE);
 	record = memset(lua_newuserdatauv(L, layout->size, 0), 0, layout->size);
 	if (event_pack(L, 2, layout, record, &err))
 		luax_throw(L, &err, "probe:inject");
 	stop = loop_set_stop(loop, false);
-	probe_deliver(lp->probe, record, layout->size);
+	rc = probe_inject(lp->probe, record, &err);
 	if (!script_error(lp->script)) {
 		if (stop)
 			loop_stop(loop);
-		return 0;
+		return rc ? luax_throw(L, &err, "probe:inject") : 0;
 	}
 	/* The caller gets the error and may catch it: the loop goes on as it was. */
 	loop_set_stop(loop, stop);
@@ -380,9 +384,19 @@ static int l_index(lua_State *L)
 void lua_probe_install(lua_State *L)
 {
 	static const luaL_Reg methods[] = {
-		{ "attach", l_attach }, { "detach", l_detach },      { "close", l_close },
-		{ "filter", l_filter }, { "on_event", l_on_event },  { "stats", l_stats },
-		{ "inject", l_inject }, { "events", lprobe_events }, { NULL, NULL },
+		{ "attach", l_attach },
+		{ "detach", l_detach },
+		{ "close", l_close },
+		{ "filter", l_filter },
+		{ "on_event", l_on_event },
+		{ "stats", l_stats },
+		{ "inject", l_inject },
+		{ "events", lprobe_events },
+		{ "where", lprobe_where },
+		{ "threshold", lprobe_threshold },
+		{ "sample", lprobe_sample },
+		{ "rate", lprobe_rate },
+		{ NULL, NULL },
 	};
 	static const luaL_Reg meta[] = {
 		{ "__index", l_index },

@@ -7,6 +7,7 @@
 #include <lua.h>
 #include "lua_event.h"
 #include "probe.h"
+#include "stage.h"
 
 #define PROBE_CLASS "bpf.Probe"
 
@@ -23,6 +24,7 @@ struct lprobe {
 	int handler; /* registry */
 	int self; /* registry: keeps it alive until closed */
 	int filter; /* registry: the table that the filter was made from */
+	int aggs; /* registry: list of the aggregations that the kernel fills */
 	int queue; /* registry: what events() has not given out yet */
 	long long queue_first, queue_last;
 	uint64_t unread; /* events that found no room in it */
@@ -41,6 +43,17 @@ void lprobe_set_handler(lua_State *L, struct lprobe *lp, int index, const char *
 void lprobe_set_filter(lua_State *L, struct lprobe *lp, int index, const char *where);
 /* raises. The names in the list at index (nil: none) become the handler's arguments. */
 void lprobe_set_fields(lua_State *L, struct lprobe *lp, int index, const char *where);
+/* raises. The options where, threshold, sample and rate of the table at index. [-0, +0] */
+void lprobe_set_stage(lua_State *L, struct lprobe *lp, int opts, const char *where);
+/* raises. A handler has come or gone: are events sent, besides being added up? [-0, +0] */
+void lprobe_update_aggs(lua_State *L, struct lprobe *lp, const char *where);
+/* p:aggregate{...} */
+int lprobe_aggregate(lua_State *L);
+/* p:where([text]), p:threshold([text]), p:sample(part), p:rate(n) */
+int lprobe_where(lua_State *L);
+int lprobe_threshold(lua_State *L);
+int lprobe_sample(lua_State *L);
+int lprobe_rate(lua_State *L);
 /* Calls the handler; an error in it ends the loop and is kept by the script. */
 void lprobe_call_handler(struct lprobe *lp, lua_State *L, const void *event);
 /* Called for each event while events() is in use. */

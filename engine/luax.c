@@ -48,7 +48,7 @@ static const char *next_known(const void *arg, int i)
 	return ((const char *const *)arg)[i];
 }
 
-static int no_such_key(lua_State *L, const char *where, const char *key, const char *const *known)
+int luax_no_option(lua_State *L, const char *where, const char *key, const char *const *known)
 {
 	const char *near = nearest_name(key, next_known, known);
 	luaL_Buffer b;
@@ -79,7 +79,7 @@ void luax_check_keys(lua_State *L, int index, const char *where, const char *con
 		for (int i = 0; known[i] && !found; i++)
 			found = str_eq(known[i], lua_tostring(L, -1));
 		if (!found)
-			no_such_key(L, where, lua_tostring(L, -1), known);
+			luax_no_option(L, where, lua_tostring(L, -1), known);
 	}
 }
 

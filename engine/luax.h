@@ -20,6 +20,8 @@ void luax_clear_code(lua_State *L);
 /* raises. "where: bad option "path": expected X, got Y". [-0, +0] */
 int luax_bad_option(lua_State *L, const char *where, const char *path, const char *expected,
 		    int index);
+/* raises. "where: unknown option "key", did you mean ...?" */
+int luax_no_option(lua_State *L, const char *where, const char *key, const char *const *known);
 /* raises unless every key of the table at index is one of known[] (NULL ends it). */
 void luax_check_keys(lua_State *L, int index, const char *where, const char *const *known);
 /* raises. Registers class `name` with methods and metamethods; gc also serves __close. [-0, +0] */

@@ -1,166 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include "caps.h"
 #include "kbtf.h"
 #include "object.h"
-#include "probe.h"
+#include "probe_priv.h"
 #include "probe_setup.h"
 #include "pump.h"
-#include "skels.h"
 #include "tracer.h"
 #include "util.h"
-
-struct probe {
-	char name[64];
-	struct tracer *tracer;
-	struct probe_opts opts;
-	char way[24];
-	uint32_t number;
-	enum probe_state state;
-	struct object *obj;
-	void *file; /* mapped object file, for a probe that is not built in */
-	size_t file_size;
-	struct layout *layout;
-	struct filter_kinds kinds;
-	struct filter_maps *maps;
-	struct filter *filter;
-	struct ring *ring; /* its own, or the shared one */
-	struct pump *pump; /* of its own ring */
-	bool uses_socks;
-	int socks_fd;
-	probe_sink sink;
-	void *arg;
-	uint64_t delivered;
-	uint64_t malformed;
-	uint64_t drops_told;
-};
-
-static const char *next_skel(const void *arg, int i)
-{
-	(void)arg;
-	return skels[i].name;
-}
-
-const struct skel *skel_find(const char *name)
-{
-	for (const struct skel *s = skels; s->name; s++)
-		if (str_eq(s->name, name))
-			return s;
-	return NULL;
-}
-
-static int no_such_probe(const char *name, struct err *err)
-{
-	const char *near = nearest_name(name, next_skel, NULL);
-
-	err_set(err, -ENOENT, "unknown probe \"%s\"%s%s%s", name, near ? ", did you mean \"" : "",
-		near ? near : "", near ? "\"?" : "");
-	err_hint(err, "bpfnet probes lists them; an object file of your own needs a path with a /");
-	return -ENOENT;
-}
-
-static int map_file(struct probe *p, const char *path, struct err *err)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct stat st;
-
-	if (fd < 0)
-		return err_sys(err, -errno, "can't open \"%s\"", path);
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || !st.st_size) {
-		close(fd);
-		return err_set(err, -EINVAL, "\"%s\" is not a BPF object file", path);
-	}
-	p->file_size = (size_t)st.st_size;
-	p->file = mmap(NULL, p->file_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	close(fd);
-	if (p->file == MAP_FAILED) {
-		p->file = NULL;
-		return err_sys(err, -ENOMEM, "can't read \"%s\"", path);
-	}
-	return 0;
-}
-
-/* "./x/mine.bpf.o" is the probe "mine" */
-static void name_from_path(struct probe *p, const char *path)
-{
-	char *dot;
-
-	snprintf(p->name, sizeof(p->name), "%s", strrchr(path, '/') + 1);
-	dot = strchr(p->name, '.');
-	if (dot)
-		*dot = '\0';
-}
-
-static int find_object(struct probe *p, const char *name, const void **elf, size_t *size,
-		       struct err *err)
-{
-	const struct skel *skel;
-	int rc;
-
-	if (strchr(name, '/')) {
-		name_from_path(p, name);
-		rc = map_file(p, name, err);
-		*elf = p->file;
-		*size = p->file_size;
-		return rc;
-	}
-	skel = skel_find(name);
-	if (!skel || str_eq(name, "socks"))
-		return no_such_probe(name, err);
-	snprintf(p->name, sizeof(p->name), "%s", name);
-	*elf = skel->elf_bytes(size);
-	return 0;
-}
-
-/* PROBE_EVENTS leaves a variable `event_type`: a pointer to the event's struct. */
-static int read_layout(struct probe *p, struct err *err)
-{
-	const struct btf *btf = bpf_object__btf(object_bpf(p->obj));
-	int id = btf__find_by_name_kind(btf, "event_type", BTF_KIND_VAR),
-	    n = (int)btf__type_cnt(btf);
-	const struct btf_type *var = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
-	const struct btf_type *ptr = var ? btf__type_by_id(btf, var->type) : NULL;
-	int rc;
-
-	if (!ptr || !btf_is_ptr(ptr)) {
-		err_set(err, -EINVAL, "'%s' is not a probe: it names no event", p->name);
-		err_hint(err, "write PROBE_EVENTS(struct ..., \"...\") of bpf/probe.h in it");
-		return -EINVAL;
-	}
-	rc = layout_new(&p->layout, btf, (int)ptr->type, err);
-	for (int i = 1; !rc && i < n; i++) {
-		const struct btf_type *t = btf__type_by_id(btf, (uint32_t)i);
-		const char *text = btf__name_by_offset(btf, t->name_off);
-
-		if (btf_is_decl_tag(t) && (int)t->type == id && str_starts(text, "doc:"))
-			rc = layout_set_doc(p->layout, text + 4);
-	}
-	return rc;
-}
-
-static int open_object(struct probe *p, const char *name, struct err *err)
-{
-	const void *elf;
-	size_t size;
-	int rc = find_object(p, name, &elf, &size, err);
-
-	if (!rc)
-		rc = object_open(&p->obj, p->name, elf, size, *p->way ? p->way : NULL, err);
-	if (!rc)
-		rc = read_layout(p, err);
-	if (rc)
-		return rc;
-	filter_kinds_read(&p->kinds, bpf_object__btf(object_bpf(p->obj)));
-	p->uses_socks = bpf_object__find_map_by_name(object_bpf(p->obj), "socks");
-	return 0;
-}
 
 int probe_open(struct probe **out, struct tracer *tracer, const char *name,
 	       const struct probe_opts *opts, probe_sink sink, void *arg, struct err *err)
@@ -178,7 +29,8 @@ int probe_open(struct probe **out, struct tracer *tracer, const char *name,
 	p->sink = sink;
 	p->arg = arg;
 	p->number = UINT32_MAX;
-	rc = open_object(p, name, err);
+	p->stage.rate.map_fd = -1;
+	rc = probe_open_object(p, name, err);
 	if (!rc)
 		rc = tracer_add_probe(tracer, p, err);
 	if (rc < 0) {
@@ -203,6 +55,7 @@ void probe_close(struct probe *p)
 		tracer_socks_put(p->tracer);
 	filter_maps_close(p->maps);
 	filter_free(p->filter);
+	stage_fini(&p->stage);
 	layout_free(p->layout);
 	if (p->file)
 		munmap(p->file, p->file_size);
@@ -263,7 +116,7 @@ static int share_map(struct probe *p, struct bpf_object *obj, const char *name, 
 	return rc ? err_sys(err, rc, "%s: can't share the map '%s'", p->name, name) : 0;
 }
 
-static int setup(void *arg, struct bpf_object *obj, struct err *err)
+int probe_setup_object(void *arg, struct bpf_object *obj, struct err *err)
 {
 	struct probe *p = arg;
 	int rc;
@@ -298,7 +151,7 @@ int probe_load(struct probe *p, struct err *err)
 	if (!rc && p->uses_socks && p->socks_fd < 0)
 		rc = tracer_socks_get(p->tracer, *p->way ? p->way : NULL, &p->socks_fd, err);
 	if (!rc)
-		rc = object_load(p->obj, setup, p, NULL, err);
+		rc = probe_load_object(p, err);
 	if (!rc)
 		rc = apply_filter(p, err);
 	if (!rc)
@@ -358,8 +211,11 @@ void probe_stats(const struct probe *p, struct probe_stats *stats)
 	read_tally(p, &tally);
 	stats->events = p->delivered;
 	stats->dropped = tally.dropped;
-	stats->filtered = tally.filtered;
+	stats->filtered = tally.filtered + p->judged[VERDICT_FILTERED];
 	stats->untracked = tally.untracked;
+	stats->sampled = tally.sampled + p->judged[VERDICT_SAMPLED];
+	stats->limited = tally.limited;
+	stats->aggregated = tally.aggregated + p->judged[VERDICT_AGGREGATED];
 	if (p->socks_fd >= 0)
 		stats->untracked += tracer_untracked(p->tracer);
 	stats->missed = p->state == PROBE_OPEN ? 0 : object_missed(p->obj);

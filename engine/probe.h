@@ -16,6 +16,8 @@
 #include "record.h"
 #include "ways.h"
 
+struct agg;
+struct agg_maps;
 struct bpf_object;
 struct probe;
 struct tracer;
@@ -31,7 +33,10 @@ struct probe_opts {
 struct probe_stats {
 	uint64_t events; /* delivered */
 	uint64_t dropped; /* no room in the ring */
-	uint64_t filtered; /* by the filter, in the kernel */
+	uint64_t filtered; /* by filter and where, in the kernel */
+	uint64_t sampled; /* of connections that the sample leaves out */
+	uint64_t limited; /* above the rate */
+	uint64_t aggregated; /* added up and not sent */
 	uint64_t untracked; /* sockets whose owner found no room in the table */
 	uint64_t missed; /* runs of programs that the kernel left out, see object_missed() */
 	uint64_t malformed; /* records of another size than the event's */
@@ -52,6 +57,27 @@ struct bpf_object *probe_object(const struct probe *probe);
 
 /* Puts a filter in force, now or when loading. Owns it from then on, also on failure. */
 int probe_set_filter(struct probe *probe, struct filter *filter, struct err *err);
+/*
+ * What is decided about each event, see stage.h. Each of these is in force from the next event on,
+ * also while attached; on an error nothing has changed. 0; -EINVAL for text that is wrong; -errno.
+ */
+int probe_set_where(struct probe *probe, const char *text, struct err *err); /* NULL: all */
+int probe_set_threshold(struct probe *probe, const char *text, struct err *err);
+int probe_set_sample(struct probe *probe, double part, struct err *err);
+/* Names of fields; per_second 0: no limit. */
+int probe_set_rate(struct probe *probe, uint32_t per_second, const char *const *by, int nr_by,
+		   struct err *err);
+/* Makes the kernel's side of an aggregation of these events. 0; -EINVAL for an unknown field. */
+int probe_aggregate(struct probe *probe, struct agg *agg, struct agg_maps **maps, struct err *err);
+/* The aggregations that events are added to; quiet: and nothing else is done with them. */
+int probe_set_aggs(struct probe *probe, struct agg_maps *const *aggs, int n, bool quiet,
+		   struct err *err);
+/* The texts in force, NULL if there are none. */
+const char *probe_where(const struct probe *probe);
+const char *probe_threshold(const struct probe *probe);
+/* An event of the script's own making: decided on as one of the kernel's, then delivered. */
+int probe_inject(struct probe *probe, const void *event, struct err *err);
+
 int probe_load(struct probe *probe, struct err *err);
 int probe_attach(struct probe *probe, struct err *err); /* loads first if need be */
 /* Events that are already in the ring are still delivered. */

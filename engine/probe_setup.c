@@ -12,7 +12,10 @@ struct tally_slot {
 	uint64_t dropped;
 	uint64_t filtered;
 	uint64_t untracked;
-	uint64_t pad[5];
+	uint64_t sampled;
+	uint64_t limited;
+	uint64_t aggregated;
+	uint64_t pad[2];
 };
 
 static void set_constants(struct bpf_object *obj, uint32_t number)
@@ -62,5 +65,8 @@ void probe_read_tally(const struct bpf_object *obj, struct tally *tally)
 		tally->dropped += slots[i].dropped;
 		tally->filtered += slots[i].filtered;
 		tally->untracked += slots[i].untracked;
+		tally->sampled += slots[i].sampled;
+		tally->limited += slots[i].limited;
+		tally->aggregated += slots[i].aggregated;
 	}
 }

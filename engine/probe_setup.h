@@ -12,6 +12,9 @@ struct tally {
 	uint64_t dropped;
 	uint64_t filtered;
 	uint64_t untracked;
+	uint64_t sampled;
+	uint64_t limited;
+	uint64_t aggregated;
 };
 
 /* Sets cfg_probe and what the programs must know of the kernel; fits the maps to it. */

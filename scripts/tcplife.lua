@@ -11,6 +11,8 @@
 --                          only these; commas between several: --dport 80,443. sport is
 --                          this host's port, dport the peer's, port either, addr an address
 --                          or network of either; netns and cgroup are numbers or paths
+--   --where EXPRESSION     only ends for which it is true: 'rx_bytes > 1MiB and duration_ns < 1s';
+--                          bpfnet probes tcpclose lists the fields
 --   --duration SECONDS     stop by itself
 --   --json, --csv          for programs: exact numbers, units in the names
 --
@@ -54,6 +56,7 @@ local ARROWS = { connect = "->", accept = "<-", unknown = "--" }
 local opt = args.parse(arg, {
   side = { type = "word", words = { "connect", "accept" } },
   ["end"] = { type = "word", list = true, words = ENDS },
+  where = { type = "string" },
 })
 
 local function owner(ev)
@@ -157,7 +160,7 @@ local function on_close(ev)
   writer:row(ev)
 end
 
-local probe = script.attach("tcpclose", { filter = opt.filter }, on_close)
+local probe = script.attach("tcpclose", { filter = opt.filter, where = opt.where }, on_close)
 writer:header()
 bpf.run(opt.duration)
 probe:detach()

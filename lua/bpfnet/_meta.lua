@@ -25,16 +25,24 @@ local bpf = {}
 
 ---@class bpf.Opts
 ---@field filter? bpf.Filter what does not pass never leaves the kernel
+---@field where? string expression over the fields, decided in the kernel: "dport == 443 and tx_bytes > 1MiB"
+---@field sample? number part of connections to look at, above 0 to 1; either end and every probe agree
+---@field threshold? string expression for what is sent; aggregations get the rest as well
+---@field rate? integer|{ [1]: integer, by: string|string[] } events a second, for each combination of values
 ---@field fields? string[] the handler gets these fields as arguments, at most 32
 ---@field buffer? integer bytes of a ring of its own, up to 2^30; without it probes share one ring
 ---@field latency? "low" every event wakes bpfnet at once, which costs the traced process microseconds
 ---@field way? string way to hook to be taken, see bpf.probes(); default the first that works
 
----Counts since the probe was opened: events + dropped + filtered is what happened.
+---Counts since the probe was opened. events + dropped + filtered + sampled + limited + aggregated
+---+ missed is what happened.
 ---@class bpf.Stats
 ---@field events integer delivered
 ---@field dropped integer lost, for the ring was full
----@field filtered integer kept out by the filter
+---@field filtered integer kept out by filter, where, or threshold
+---@field sampled integer of connections that the sample leaves out
+---@field limited integer above the rate
+---@field aggregated integer added up in the kernel and not sent
 ---@field untracked integer sockets that did not fit the table of sockets: their owner is unknown
 ---@field malformed integer could not be decoded
 ---@field missed integer runs that the kernel left out, the program being interrupted on that CPU
@@ -126,6 +134,33 @@ function Probe:on_event(on_event) end
 ---@param filter? bpf.Filter {} lets everything pass
 ---@return bpf.Filter? filter in force
 function Probe:filter(filter) end
+
+---Reads the expression in force, or puts another in force: each event is decided on by the old or by
+---the new one. Raises with the place in the text; then the old one stays.
+---@param where? string "" lets everything pass
+---@return string? where in force
+function Probe:where(where) end
+
+---Likewise for what is sent.
+---@param threshold? string
+---@return string? threshold in force
+function Probe:threshold(threshold) end
+
+---Changes the part of connections that is looked at.
+---@param part number above 0 to 1
+---@return bpf.Probe self
+function Probe:sample(part) end
+
+---Changes the limit; nil ends it.
+---@param rate? integer|{ [1]: integer, by: string|string[] }
+---@return bpf.Probe self
+function Probe:rate(rate) end
+
+---Makes an aggregation that the kernel fills with this probe's events from now on. While the probe
+---has no handler, no event is sent. What was counted can be read after the probe is closed.
+---@param opts bpf.AggregateOpts
+---@return bpf.Aggregate
+function Probe:aggregate(opts) end
 
 ---Iterates over events as they come; the handler gets none meanwhile. A loop value is the event, or
 ---the values of the fields where the probe has `fields`. Ends after the time, at bpf.stop() and at

@@ -22,7 +22,7 @@ ENGINE := $(patsubst engine/%.c,%.o,$(filter-out engine/main.c,$(wildcard engine
 OTHERS := $(OUT)/skels.o $(OUT)/embedded.o
 ARCH   := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
 
-all: $(TESTS:%=$(UNIT)/%) $(TESTS:%=$(ASAN)/%) $(UNIT)/ring.bpf.o
+all: $(TESTS:%=$(UNIT)/%) $(TESTS:%=$(ASAN)/%) $(UNIT)/ring.bpf.o $(UNIT)/patch.bpf.o
 
 # An archive: the commands, which belong to main.c, stay out unless something asks for them.
 $(UNIT)/engine.a: $(ENGINE:%=$(OUT)/engine/%) $(OTHERS)
@@ -42,7 +42,7 @@ $(ASAN)/test_%: tests/unit/test_%.c $(ASAN)/engine.a tests/unit/unit.mk
 $(UNIT)/test_%: tests/unit/test_%.c $(UNIT)/engine.a tests/unit/unit.mk
 	@$(CC) $(FLAGS) -o $@ $< $(UNIT)/engine.a $(LIBS) $(WRAP)
 
-$(UNIT)/ring.bpf.o: tests/unit/ring.bpf.c $(wildcard bpf/*.h) tests/unit/unit.mk
+$(UNIT)/%.bpf.o: tests/unit/%.bpf.c $(wildcard bpf/*.h) tests/unit/unit.mk
 	@mkdir -p $(@D)
 	@$(CLANG) -g -O2 -mcpu=v2 -target bpf -D__TARGET_ARCH_$(ARCH) -fms-extensions -Wall \
 		-Wno-microsoft-anon-tag -Ibpf -c -o $@ $<

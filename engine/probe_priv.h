@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* probe_priv.h - struct probe, for probe.c, probe_open.c and probe_stage.c. */
+#ifndef BPFNET_PROBE_PRIV_H
+#define BPFNET_PROBE_PRIV_H
+
+#include "probe.h"
+#include "stage.h"
+
+struct bpf_object;
+struct object;
+struct pump;
+struct ring;
+
+struct probe {
+	char name[64];
+	struct tracer *tracer;
+	struct probe_opts opts;
+	char way[24];
+	uint32_t number;
+	enum probe_state state;
+	struct object *obj;
+	void *file; /* mapped object file, for a probe that is not built in */
+	size_t file_size;
+	struct layout *layout;
+	struct filter_kinds kinds;
+	struct filter_maps *maps;
+	struct filter *filter;
+	struct stage stage;
+	struct ring *ring; /* its own, or the shared one */
+	struct pump *pump; /* of its own ring */
+	bool uses_socks;
+	int socks_fd;
+	probe_sink sink;
+	void *arg;
+	uint64_t delivered;
+	uint64_t malformed;
+	uint64_t judged[VERDICT_AGGREGATED + 1]; /* injected events, by verdict */
+	uint64_t drops_told;
+};
+
+/* Finds and opens the object of `name`, and reads the event's layout. 0 or -errno. */
+int probe_open_object(struct probe *probe, const char *name, struct err *err);
+/* Constants and shared maps of an object that is about to be loaded, for object_load(). */
+int probe_setup_object(void *probe, struct bpf_object *obj, struct err *err);
+/* Loads with the stage as it is now. */
+int probe_load_object(struct probe *probe, struct err *err);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* What test_patch.c puts code into: two places for it, with jumps and calls over them. */
+#include "probe.h"
+
+struct patch_event {
+	__u64 words[4];
+};
+
+PROBE_EVENTS(struct patch_event, "an event of test_patch.c");
+
+static __noinline __u64 twice(__u64 x)
+{
+	return x < 1000 ? 2 * x : 0;
+}
+
+/* args: two words of the event; returns both verdicts and what lies around them */
+SEC("raw_tp")
+int judge(__u64 *args)
+{
+	struct patch_event ev = { { args[0], args[1], 3, 4 } };
+	__u64 first, second, sum = 0;
+
+	first = stage(&ev);
+	for (int i = 0; i < 4; i++)
+		sum += ev.words[i];
+	if (first == 7)
+		return 7;
+	ev.words[0] = twice(ev.words[0]);
+	second = stage(&ev);
+	if (second > 100)
+		second = 100;
+	return (int)(first * 1000000 + second * 1000 + twice(sum));
+}
