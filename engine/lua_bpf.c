@@ -4,6 +4,7 @@
 #include <lauxlib.h>
 #include "log.h"
 #include "loop.h"
+#include "lua_agg.h"
 #include "lua_bpf.h"
 #include "lua_json.h"
 #include "luax.h"
@@ -120,6 +121,7 @@ void lua_bpf_install(lua_State *L)
 		{ "now", l_now },
 		{ "log", l_log },
 		{ "json", lua_json },
+		{ "aggregate", lua_aggregate },
 		{ NULL, NULL },
 	};
 

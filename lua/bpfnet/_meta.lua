@@ -183,6 +183,82 @@ local Timer = {}
 ---Stops the timer for good. May be called twice.
 function Timer:close() end
 
+---What is kept per key. A name, or a list of names: the row then has a table by the field's name.
+---@class bpf.AggregateOpts
+---@field by? string|string[] fields that make the key; without it there is a single row
+---@field count? true every row has it anyway
+---@field sum? string|string[]
+---@field min? string|string[]
+---@field max? string|string[]
+---@field avg? string|string[]
+---@field hist? string|string[] distribution; a field named *_ns, *_us or *_ms in the buckets of seconds
+---@field topk? integer rows that rows() and take() give; the others are added up in rows.other
+---@field sort? string "count", "sum", "max.rx_bytes": greatest first; default the first of sum, else count
+---@field max_keys? integer default 10,000; what finds no room is added up in rows.other
+
+---@class bpf.AggregateView
+---@field top? integer instead of topk
+---@field sort? string
+
+---A row, with the fields of `by` by their names.
+---@class bpf.AggregateRow
+---@field count integer events
+---@field sum? integer|number|table<string, integer> a float only where no integer holds it
+---@field min? integer|table<string, integer> nil if no value was other than nil
+---@field max? integer|table<string, integer>
+---@field avg? number|table<string, number> of the values that were not nil
+---@field hist? bpfnet.Hist|table<string, bpfnet.Hist>
+---@field [string] any
+
+---@class bpf.AggregateRows
+---@field [integer] bpf.AggregateRow greatest first
+---@field other? bpf.AggregateRow all else added up: rows that are not shown, and what found no room
+
+---Count, sum, min, max, avg and histograms by any fields. `#agg` is the number of keys.
+---@class bpf.Aggregate
+---@field fields string[] what add() takes, in order: by, then each value once as sum, min, max, avg and
+---  hist name them in turn
+---@field overflow integer events that found no room for their key, and so are in rows.other
+---@field dropped integer events that are in no row
+local Aggregate = {}
+
+---Adds an event: its table, or the values of `fields`, all of them. nil in the key is a key like any
+---other; nil as a value is counted by `count` alone. Raises for what is of the wrong type.
+---@param ... any
+function Aggregate:add(...) end
+
+---Returns the rows as they are now.
+---@param view? bpf.AggregateView
+---@return bpf.AggregateRows
+function Aggregate:rows(view) end
+
+---Returns the rows and forgets them in one: nothing is counted twice or lost between.
+---@param view? bpf.AggregateView
+---@return bpf.AggregateRows
+function Aggregate:take(view) end
+
+---Returns the row of a key.
+---@param ... any the key's parts, all of them
+---@return bpf.AggregateRow? row
+function Aggregate:row(...) end
+
+---Adds what another one has counted. Raises unless both have the same fields and keep the same of them.
+---@param other bpf.Aggregate
+---@return bpf.Aggregate self
+function Aggregate:merge(other) end
+
+---Forgets everything.
+---@return bpf.Aggregate self
+function Aggregate:clear() end
+
+---Gives the memory back, as garbage collection and a <close> variable do. May be called twice.
+function Aggregate:close() end
+
+---Makes an empty aggregation.
+---@param opts bpf.AggregateOpts
+---@return bpf.Aggregate
+function bpf.aggregate(opts) end
+
 ---Opens, filters and attaches a probe. A handler whose first parameter is named like a field of the
 ---event gets fields as arguments, in the order of its parameters; all others get a table. Raises with
 ---the reason and a hint if the probe is unknown, an option is wrong, or the kernel refuses.

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* lua_agg_priv.h - what the files of lua_agg share. */
+#ifndef BPFNET_LUA_AGG_PRIV_H
+#define BPFNET_LUA_AGG_PRIV_H
+
+#include "lua_agg.h"
+
+/* raises. From the options table at index to a spec. [-0, +0] */
+void lua_agg_read_spec(lua_State *L, int index, const char *where, struct agg_spec *spec);
+/* raises. rows()'s own options, at index; nothing there: as the aggregation has them. [-0, +0] */
+void lua_agg_read_view(lua_State *L, int index, const char *where, const struct agg_spec *spec,
+		       struct agg_sort *sort, uint32_t *top);
+/* raises. agg at 1, options at 2: pushes the list of rows. [-0, +1] */
+void lua_agg_push_rows(lua_State *L, struct lagg *a, const char *where);
+/* raises. [-0, +1] */
+void lua_agg_push_row(lua_State *L, struct lagg *a, const struct agg_row *row);
+/* raises. The first rows as text. [-0, +1] */
+void lua_agg_push_text(lua_State *L, struct lagg *a);
+/* raises. What the kernel has counted comes into the table. */
+void lua_agg_sync(lua_State *L, struct lagg *a, const char *where);
+
+#endif
