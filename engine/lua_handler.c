@@ -229,6 +229,8 @@ static int end_events(lua_State *L)
 
 	luaL_unref(L, LUA_REGISTRYINDEX, lp->queue);
 	lp->queue = LUA_NOREF;
+	if (lp->probe)
+		lprobe_update_aggs(L, lp, "probe:events");
 	return 0;
 }
 
@@ -244,6 +246,7 @@ int lprobe_events(lua_State *L)
 	lua_newtable(L);
 	lp->queue = luaL_ref(L, LUA_REGISTRYINDEX);
 	lp->queue_first = lp->queue_last = 0;
+	lprobe_update_aggs(L, lp, "probe:events");
 	lua_pushvalue(L, 1);
 	lua_pushinteger(L, seconds > 0 ? (lua_Integer)(now_ns() + (uint64_t)(seconds * 1e9)) : 0);
 	lua_pushcclosure(L, next_event, 2);

@@ -71,8 +71,9 @@ static void close_now(lua_State *L, struct lprobe *lp)
 	event_shape_fini(L, &lp->shape);
 	luaL_unref(L, LUA_REGISTRYINDEX, lp->handler);
 	luaL_unref(L, LUA_REGISTRYINDEX, lp->filter);
+	luaL_unref(L, LUA_REGISTRYINDEX, lp->aggs);
 	luaL_unref(L, LUA_REGISTRYINDEX, lp->queue);
-	lp->handler = lp->filter = lp->queue = LUA_NOREF;
+	lp->handler = lp->filter = lp->aggs = lp->queue = LUA_NOREF;
 	free(lp->args);
 	lp->args = NULL;
 	lp->close_later = false;
@@ -160,7 +161,7 @@ static struct lprobe *push_closed(lua_State *L)
 
 	memset(lp, 0, sizeof(*lp));
 	lp->script = script_of(L);
-	lp->handler = lp->filter = lp->queue = lp->self = LUA_NOREF;
+	lp->handler = lp->filter = lp->aggs = lp->queue = lp->self = LUA_NOREF;
 	lp->shape.keys = lp->shape.meta = LUA_NOREF;
 	luaL_setmetatable(L, PROBE_CLASS);
 	return lp;
@@ -267,6 +268,7 @@ static int l_on_event(lua_State *L)
 		luaL_error(L, "probe:on_event: expected a function or nil, got %s",
 			   luax_typename(L, 2));
 	lprobe_set_handler(L, lp, 2, "probe:on_event");
+	lprobe_update_aggs(L, lp, "probe:on_event");
 	lua_settop(L, 1);
 	return 1;
 }
@@ -279,31 +281,6 @@ static int l_filter(lua_State *L)
 	if (lua_gettop(L) > 1)
 		lprobe_set_filter(L, lp, 2, "probe:filter");
 	lua_rawgeti(L, LUA_REGISTRYINDEX, lp->filter);
-	return 1;
-}
-
-/* p:stats() -> {events=, dropped=, filtered=, ...}: struct probe_stats, and unread= */
-static int l_stats(lua_State *L)
-{
-	struct lprobe *lp = lprobe_check(L, "probe:stats");
-	struct probe_stats stats;
-	const struct {
-		const char *name;
-		const uint64_t *value;
-	} rows[] = {
-		{ "events", &stats.events },       { "dropped", &stats.dropped },
-		{ "filtered", &stats.filtered },   { "sampled", &stats.sampled },
-		{ "limited", &stats.limited },     { "aggregated", &stats.aggregated },
-		{ "untracked", &stats.untracked }, { "malformed", &stats.malformed },
-		{ "unread", &lp->unread },         { "missed", &stats.missed },
-	};
-
-	probe_stats(lp->probe, &stats);
-	lua_createtable(L, 0, ARRAY_SIZE(rows));
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		lua_pushinteger(L, (lua_Integer)*rows[i].value);
-		lua_setfield(L, -2, rows[i].name);
-	}
 	return 1;
 }
 
@@ -336,51 +313,6 @@ static int l_inject(lua_State *L)
 	return lua_error(L);
 }
 
-static const char *state_name(const struct lprobe *lp)
-{
-	static const char *const names[] = { "open", "loaded", "attached" };
-
-	return lp->probe && !lp->close_later ? names[probe_state(lp->probe)] : "closed";
-}
-
-static int l_tostring(lua_State *L)
-{
-	struct lprobe *lp = luaL_checkudata(L, 1, PROBE_CLASS);
-	struct probe_stats stats = { 0 };
-
-	if (!lp->probe || lp->close_later) {
-		lua_pushliteral(L, "Probe (closed)");
-		return 1;
-	}
-	probe_stats(lp->probe, &stats);
-	lua_pushfstring(L, "Probe %s (%s, %I events)", probe_name(lp->probe), state_name(lp),
-			(LUAI_UACINT)stats.events);
-	return 1;
-}
-
-/* p.name, p.state, p.fields, p.maps, and the methods */
-static int l_index(lua_State *L)
-{
-	struct lprobe *lp = luaL_checkudata(L, 1, PROBE_CLASS);
-	const char *key = luaL_checkstring(L, 2);
-
-	if (str_eq(key, "state")) {
-		lua_pushstring(L, state_name(lp));
-	} else if (str_eq(key, "name") && lp->probe) {
-		lua_pushstring(L, probe_name(lp->probe));
-	} else if (str_eq(key, "maps") && lp->probe) {
-		lprobe_push_maps(L);
-	} else if (str_eq(key, "fields") && lp->probe) {
-		lua_rawgeti(L, LUA_REGISTRYINDEX, lp->shape.keys);
-	} else {
-		luaL_getmetafield(L, 1, "methods");
-		lua_pushvalue(L, 2);
-		if (lua_rawget(L, -2) == LUA_TNIL)
-			luaL_error(L, "a Probe has no \"%s\"", key);
-	}
-	return 1;
-}
-
 void lua_probe_install(lua_State *L)
 {
 	static const luaL_Reg methods[] = {
@@ -389,18 +321,19 @@ void lua_probe_install(lua_State *L)
 		{ "close", l_close },
 		{ "filter", l_filter },
 		{ "on_event", l_on_event },
-		{ "stats", l_stats },
+		{ "stats", lprobe_stats },
 		{ "inject", l_inject },
 		{ "events", lprobe_events },
 		{ "where", lprobe_where },
+		{ "aggregate", lprobe_aggregate },
 		{ "threshold", lprobe_threshold },
 		{ "sample", lprobe_sample },
 		{ "rate", lprobe_rate },
 		{ NULL, NULL },
 	};
 	static const luaL_Reg meta[] = {
-		{ "__index", l_index },
-		{ "__tostring", l_tostring },
+		{ "__index", lprobe_index },
+		{ "__tostring", lprobe_tostring },
 		{ NULL, NULL },
 	};
 

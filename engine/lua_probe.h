@@ -47,6 +47,10 @@ void lprobe_set_fields(lua_State *L, struct lprobe *lp, int index, const char *w
 void lprobe_set_stage(lua_State *L, struct lprobe *lp, int opts, const char *where);
 /* raises. A handler has come or gone: are events sent, besides being added up? [-0, +0] */
 void lprobe_update_aggs(lua_State *L, struct lprobe *lp, const char *where);
+/* p:stats(); p.name, p.state, p.fields, p.maps and the methods; tostring(p) */
+int lprobe_stats(lua_State *L);
+int lprobe_index(lua_State *L);
+int lprobe_tostring(lua_State *L);
 /* p:aggregate{...} */
 int lprobe_aggregate(lua_State *L);
 /* p:where([text]), p:threshold([text]), p:sample(part), p:rate(n) */

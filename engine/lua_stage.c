@@ -113,7 +113,7 @@ static int set_aggs(lua_State *L, struct lprobe *lp, struct err *err)
 
 		lua_rawgeti(L, -1, i);
 		a = lua_touserdata(L, -1);
-		if (a->closed) {
+		if (!a->agg) {
 			lua_pop(L, 1);
 			continue;
 		}
@@ -142,6 +142,7 @@ int lprobe_aggregate(lua_State *L)
 {
 	struct lprobe *lp = lprobe_check(L, "probe:aggregate");
 	struct lagg *a;
+	lua_Integer last;
 	struct err err;
 
 	luaL_checktype(L, 2, LUA_TTABLE);
@@ -156,11 +157,13 @@ int lprobe_aggregate(lua_State *L)
 		lua_newtable(L);
 		lp->aggs = luaL_ref(L, LUA_REGISTRYINDEX);
 	}
-	lua_rawgeti(L, LUA_REGISTRYINDEX, lp->aggs);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, lp->aggs); /* 4 */
+	last = (lua_Integer)lua_rawlen(L, 4) + 1;
 	lua_pushvalue(L, 3);
-	lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+	lua_rawseti(L, 4, last);
 	if (set_aggs(L, lp, &err)) {
-		a->closed = true; /* so the next look at the list takes it out */
+		lua_pushnil(L);
+		lua_rawseti(L, 4, last);
 		luax_throw(L, &err, "probe:aggregate");
 	}
 	lua_settop(L, 3);

@@ -42,14 +42,13 @@ static int restage(struct probe *p, struct err *err)
 	return rc;
 }
 
-static int set_expr(struct probe *p, struct expr **place, const char *what, const char *text,
-		    struct err *err)
+static int set_expr(struct probe *p, struct expr **place, const char *text, struct err *err)
 {
 	struct expr *old = *place, *new = NULL;
 	int rc = text ? expr_new(&new, text, p->layout, err) : 0;
 
 	if (rc)
-		return err_prefix(err, "%s", what);
+		return rc;
 	*place = new;
 	rc = restage(p, err);
 	if (rc)
@@ -60,12 +59,14 @@ static int set_expr(struct probe *p, struct expr **place, const char *what, cons
 
 int probe_set_where(struct probe *p, const char *text, struct err *err)
 {
-	return set_expr(p, &p->stage.where, "where", text, err);
+	return set_expr(p, &p->stage.where, text, err);
 }
 
 int probe_set_threshold(struct probe *p, const char *text, struct err *err)
 {
-	return set_expr(p, &p->stage.threshold, "threshold", text, err);
+	int rc = set_expr(p, &p->stage.threshold, text, err);
+
+	return rc ? err_prefix(err, "threshold") : 0;
 }
 
 const char *probe_where(const struct probe *p)

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Of the class bpf.Probe: what it tells of itself. */
+#include <lauxlib.h>
+#include "lua_probe.h"
+#include "luax.h"
+#include "util.h"
+
+/* p:stats() -> {events=, dropped=, filtered=, ...}: struct probe_stats, and unread= */
+int lprobe_stats(lua_State *L)
+{
+	struct lprobe *lp = lprobe_check(L, "probe:stats");
+	struct probe_stats stats;
+	const struct {
+		const char *name;
+		const uint64_t *value;
+	} rows[] = {
+		{ "events", &stats.events },       { "dropped", &stats.dropped },
+		{ "filtered", &stats.filtered },   { "sampled", &stats.sampled },
+		{ "limited", &stats.limited },     { "aggregated", &stats.aggregated },
+		{ "untracked", &stats.untracked }, { "malformed", &stats.malformed },
+		{ "unread", &lp->unread },         { "missed", &stats.missed },
+	};
+
+	probe_stats(lp->probe, &stats);
+	lua_createtable(L, 0, ARRAY_SIZE(rows));
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		lua_pushinteger(L, (lua_Integer)*rows[i].value);
+		lua_setfield(L, -2, rows[i].name);
+	}
+	return 1;
+}
+
+static const char *state_name(const struct lprobe *lp)
+{
+	static const char *const names[] = { "open", "loaded", "attached" };
+
+	return lp->probe && !lp->close_later ? names[probe_state(lp->probe)] : "closed";
+}
+
+int lprobe_tostring(lua_State *L)
+{
+	struct lprobe *lp = luaL_checkudata(L, 1, PROBE_CLASS);
+	struct probe_stats stats = { 0 };
+
+	if (!lp->probe || lp->close_later) {
+		lua_pushliteral(L, "Probe (closed)");
+		return 1;
+	}
+	probe_stats(lp->probe, &stats);
+	lua_pushfstring(L, "Probe %s (%s, %I events)", probe_name(lp->probe), state_name(lp),
+			(LUAI_UACINT)stats.events);
+	return 1;
+}
+
+/* p.name, p.state, p.fields, p.maps, and the methods */
+int lprobe_index(lua_State *L)
+{
+	struct lprobe *lp = luaL_checkudata(L, 1, PROBE_CLASS);
+	const char *key = luaL_checkstring(L, 2);
+
+	if (str_eq(key, "state")) {
+		lua_pushstring(L, state_name(lp));
+	} else if (str_eq(key, "name") && lp->probe) {
+		lua_pushstring(L, probe_name(lp->probe));
+	} else if (str_eq(key, "maps") && lp->probe) {
+		lprobe_push_maps(L);
+	} else if (str_eq(key, "fields") && lp->probe) {
+		lua_rawgeti(L, LUA_REGISTRYINDEX, lp->shape.keys);
+	} else {
+		luaL_getmetafield(L, 1, "methods");
+		lua_pushvalue(L, 2);
+		if (lua_rawget(L, -2) == LUA_TNIL)
+			luaL_error(L, "a Probe has no \"%s\"", key);
+	}
+	return 1;
+}
