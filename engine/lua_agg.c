@@ -4,7 +4,7 @@
  * upvalue and finding `add` takes no call: it runs for every event.
  */
 #include <errno.h>
-#include <math.h>
+#include "agg_maps.h"
 #include "lua_agg_priv.h"
 #include "luax.h"
 #include "util.h"
@@ -57,77 +57,10 @@ struct lagg *lua_agg_check(lua_State *L, int index)
 
 void lua_agg_sync(lua_State *L, struct lagg *a, const char *where)
 {
-	(void)L;
-	(void)a;
-	(void)where;
-}
+	struct err err;
 
-/* raises. */
-static int bad_value(lua_State *L, int index, const char *where, const char *name,
-		     const char *expected)
-{
-	if (lua_type(L, index) == LUA_TNUMBER)
-		return luaL_error(L, "%s: field \"%s\": expected %s, got %s", where, name, expected,
-				  luaL_tolstring(L, index, NULL));
-	return luaL_error(L, "%s: field \"%s\": expected %s, got %s", where, name, expected,
-			  luax_typename(L, index));
-}
-
-/* One part of a key, from the stack. */
-static void take_cell(lua_State *L, int index, struct agg_key *key, const char *where,
-		      const char *name)
-{
-	const char *s;
-	lua_Integer i;
-	size_t len;
-	int is_int;
-
-	switch (lua_type(L, index)) {
-	case LUA_TSTRING:
-		s = lua_tolstring(L, index, &len);
-		agg_key_str(key, s, len);
-		return;
-	case LUA_TNUMBER:
-		i = lua_tointegerx(L, index, &is_int);
-		if (!is_int)
-			break;
-		agg_key_int(key, i);
-		return;
-	case LUA_TNIL:
-		agg_key_nil(key);
-		return;
-	case LUA_TBOOLEAN:
-		agg_key_bool(key, lua_toboolean(L, index));
-		return;
-	}
-	bad_value(L, index, where, name, "a string, integer, boolean or nil");
-}
-
-/* A value for sum, min, ..., from the stack. */
-static void take_value(lua_State *L, int index, const struct agg_field *field,
-		       struct agg_value *value)
-{
-	bool hist = field->whats & 1U << AGG_HIST, only_hist = field->whats == 1U << AGG_HIST;
-	bool number = lua_type(L, index) == LUA_TNUMBER;
-	lua_Number real = number ? lua_tonumber(L, index) : -1;
-	int is_int = 0;
-
-	value->type = AGG_NONE;
-	if (lua_isnil(L, index))
-		return;
-	if (number)
-		value->i = lua_tointegerx(L, index, &is_int);
-	if (is_int && (value->i >= 0 || !hist)) {
-		value->type = AGG_INT;
-		return;
-	}
-	if (!only_hist || !(real >= 0) || isinf(real))
-		bad_value(L, index, "agg:add", field->name,
-			  only_hist ? "a number >= 0 or nil" :
-			  hist      ? "an integer >= 0 or nil" :
-				      "an integer or nil");
-	value->type = AGG_REAL;
-	value->real = real;
+	if (a->maps && agg_maps_collect(a->maps, &err))
+		luax_throw(L, &err, where);
 }
 
 /* raises. */
@@ -173,9 +106,9 @@ static int l_add(lua_State *L)
 		wrong_count(L, "agg:add", n == 1 ? "value" : "values", lua_gettop(L) - 1, n);
 	agg_key_start(&key);
 	for (int i = 0; i < spec->nr_by; i++)
-		take_cell(L, 2 + i, &key, "agg:add", spec->by[i]);
+		lua_agg_take_cell(L, 2 + i, &key, "agg:add", spec->by[i]);
 	for (int i = 0; i < spec->nr_values; i++)
-		take_value(L, 2 + spec->nr_by + i, &spec->values[i], &values[i]);
+		lua_agg_take_value(L, 2 + spec->nr_by + i, &spec->values[i], &values[i]);
 	/* an event's __index may have closed it */
 	rc = agg_add(open_self(L, a, "agg:add")->agg, &key, values);
 	if (rc)
@@ -248,7 +181,7 @@ static int l_row(lua_State *L)
 			    spec->nr_by);
 	agg_key_start(&key);
 	for (int i = 0; i < spec->nr_by; i++)
-		take_cell(L, 2 + i, &key, "agg:row", spec->by[i]);
+		lua_agg_take_cell(L, 2 + i, &key, "agg:row", spec->by[i]);
 	lua_agg_sync(L, a, "agg:row");
 	row = agg_find(a->agg, &key);
 	if (!row)
@@ -287,7 +220,9 @@ static int l_close(lua_State *L)
 
 	if (a->reading)
 		luaL_error(L, "agg:close: its rows are being read");
+	agg_maps_free(a->maps);
 	agg_free(a->agg);
+	a->maps = NULL;
 	a->agg = NULL;
 	return 0;
 }

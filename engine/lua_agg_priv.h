@@ -10,6 +10,12 @@ void lua_agg_read_spec(lua_State *L, int index, const char *where, struct agg_sp
 /* raises. rows()'s own options, at index; nothing there: as the aggregation has them. [-0, +0] */
 void lua_agg_read_view(lua_State *L, int index, const char *where, const struct agg_spec *spec,
 		       struct agg_sort *sort, uint32_t *top);
+/* raises. One part of a key, from the stack, for the field `name`. [-0, +0] */
+void lua_agg_take_cell(lua_State *L, int index, struct agg_key *key, const char *where,
+		       const char *name);
+/* raises. A value that is added, from the stack. [-0, +0] */
+void lua_agg_take_value(lua_State *L, int index, const struct agg_field *field,
+			struct agg_value *value);
 /* raises. agg at 1, options at 2: pushes the list of rows. [-0, +1] */
 void lua_agg_push_rows(lua_State *L, struct lagg *a, const char *where);
 /* raises. [-0, +1] */
