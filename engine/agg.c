@@ -28,18 +28,21 @@ static uint64_t mix(uint64_t a, uint64_t b)
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
+/* The last word overlaps the one before it, which is faster than a copy of some bytes. */
 static uint64_t hash_key(const struct agg *agg, const uint8_t *bytes, uint32_t len)
 {
-	uint64_t hash = agg->seed, word;
-	uint32_t i;
+	uint64_t hash = agg->seed ^ len, word = 0;
 
-	for (i = 0; i + 8 <= len; i += 8) {
-		memcpy(&word, bytes + i, 8);
-		hash = mix(hash ^ word, 0x9e3779b97f4a7c15ULL);
+	if (len < 8) {
+		memcpy(&word, bytes, len);
+	} else {
+		for (uint32_t i = 0; i + 8 < len; i += 8) {
+			memcpy(&word, bytes + i, 8);
+			hash = mix(hash ^ word, 0x9e3779b97f4a7c15ULL);
+		}
+		memcpy(&word, bytes + len - 8, 8);
 	}
-	word = 0;
-	memcpy(&word, bytes + i, len - i);
-	return mix(hash ^ word, 0xe7037ed1a0b428dbULL ^ len);
+	return mix(hash ^ word, 0xe7037ed1a0b428dbULL);
 }
 
 int agg_new(struct agg **out, const struct agg_spec *spec, struct err *err)

@@ -45,6 +45,7 @@ struct lagg *lua_agg_check(lua_State *L, int index)
 {
 	struct lagg *a = NULL;
 
+	index = lua_absindex(L, index);
 	if (lua_type(L, index) == LUA_TUSERDATA && lua_getmetatable(L, index)) {
 		if (lua_rawgetp(L, -1, &class_key) == LUA_TBOOLEAN)
 			a = lua_touserdata(L, index);

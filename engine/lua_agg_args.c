@@ -44,8 +44,9 @@ void lua_agg_take_cell(lua_State *L, int index, struct agg_key *key, const char 
 	bad_value(L, index, where, name, "a string, integer, boolean or nil");
 }
 
-void lua_agg_take_value(lua_State *L, int index, const struct agg_field *field,
-			struct agg_value *value)
+/* What is no integer: nil, a float, or wrong. */
+static void take_other(lua_State *L, int index, const struct agg_field *field,
+		       struct agg_value *value)
 {
 	bool hist = field->whats & 1U << AGG_HIST, only_hist = field->whats == 1U << AGG_HIST;
 	bool number = lua_type(L, index) == LUA_TNUMBER;
@@ -68,4 +69,17 @@ void lua_agg_take_value(lua_State *L, int index, const struct agg_field *field,
 				      "an integer or nil");
 	value->type = AGG_REAL;
 	value->real = real;
+}
+
+void lua_agg_take_value(lua_State *L, int index, const struct agg_field *field,
+			struct agg_value *value)
+{
+	lua_Integer i = lua_isinteger(L, index) ? lua_tointeger(L, index) : -1;
+
+	if (i < 0) { /* or no integer */
+		take_other(L, index, field, value);
+		return;
+	}
+	value->type = AGG_INT;
+	value->i = i;
 }

@@ -89,11 +89,10 @@ static inline void make_layout(void)
 		die_of("layout");
 }
 
-static inline struct agg *make_agg(const char *const *by, const char *const *values,
-				   uint32_t max_keys)
+static inline struct agg_spec make_spec(const char *const *by, const char *const *values,
+					uint32_t max_keys)
 {
 	struct agg_spec spec;
-	struct agg *agg;
 
 	agg_spec_init(&spec);
 	for (int i = 0; by[i]; i++)
@@ -110,6 +109,15 @@ static inline struct agg *make_agg(const char *const *by, const char *const *val
 			die_of("value");
 	}
 	spec.max_keys = max_keys;
+	return spec;
+}
+
+static inline struct agg *make_agg(const char *const *by, const char *const *values,
+				   uint32_t max_keys)
+{
+	struct agg_spec spec = make_spec(by, values, max_keys);
+	struct agg *agg;
+
 	if (agg_new(&agg, &spec, &err))
 		die_of("agg_new");
 	return agg;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* What aggregations in the kernel count of a record is what user space counts of it. Needs BPF. */
 #define T_SECONDS 250 /* emulated machines are slow */
+#include "lua_run.h" /* first: it has an err of its own */
 #include "agg_adder.h"
+#include "lua_agg.h"
 
 static uint64_t random_bits(void)
 {
@@ -229,11 +231,54 @@ static void overflow(void)
 	types_free(&types);
 }
 
+/* rows(), take() and the rest collect first; the script need not know where events are counted. */
+static void scripts(void)
+{
+	struct agg_spec spec;
+	struct adder adder;
+	struct agg *agg;
+	lua_State *L;
+
+	start();
+	make_layout();
+	script_start(64 << 20, 0);
+	L = script_state(script);
+	spec = make_spec(LIST("u16"), LIST("sum seq", "hist opt_ns"), 100);
+	agg = lua_agg_push(L, &spec);
+	lua_agg_check(L, -1)->maps = make_maps(agg);
+	adder_new(&adder, lua_agg_check(L, -1)->maps, 4);
+	lua_setglobal(L, "agg");
+	run(&adder, 100);
+	script_ok("assert(#agg == 4 and #agg:rows() == 4)\n"
+		  "assert(agg:row(3).count == 25 and agg:row(3).hist.count == 25)");
+	run(&adder, 100);
+	script_ok("agg:add(3, 1000, 5)\n"
+		  "local n, sum = 0, 0\n"
+		  "for _, r in ipairs(agg:take()) do n, sum = n + r.count, sum + r.sum end\n"
+		  "assert(n == 201 and sum == 200 * 201 // 2 + 1000)\n"
+		  "assert(#agg == 0)");
+	run(&adder, 10);
+	script_ok(
+		"assert(tostring(agg):find('4 keys') and agg.overflow == 0 and agg.dropped == 0)");
+	run(&adder, 10);
+	script_ok("agg:clear() assert(#agg == 0)");
+	run(&adder, 10);
+	script_ok("local all = bpf.aggregate{ by = 'u16', sum = 'seq', hist = 'opt_ns' }\n"
+		  "assert(all:merge(agg):row(0).count + all:row(1).count == 5)\n"
+		  "agg:close() agg:close()");
+	run(&adder, 10); /* into maps that only the program has */
+	adder_free(&adder);
+	script_end();
+	layout_free(layout);
+	types_free(&types);
+}
+
 static const struct t_case cases[] = {
 	{ "keys of every kind are those of user space", all_keys },
 	{ "numbers of every kind are those of user space", all_values },
 	{ "fields that can't be used are named", mistakes },
 	{ "what finds no room is in the rest", overflow },
+	{ "scripts read what the kernel has counted", scripts },
 };
 
 T_MAIN(cases)
