@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-# run.sh [SECONDS] - builds the fuzzer and lets it look for crashes, from nothing, for 5 s.
+# run.sh [SECONDS] - builds the fuzzers and lets each look for crashes, from nothing, for 5 s.
 set -eu
 
 seconds=${1:-5}
@@ -10,17 +10,34 @@ clang=${CLANG:-clang}
 mkdir -p "$out"
 if ! echo 'int LLVMFuzzerTestOneInput(const char *p, long n) { return !p && n; }' |
 	"$clang" -x c -fsanitize=fuzzer,address -o "$out/try" - 2>/dev/null; then
-	echo "fuzz_record: skipped, $clang has no libFuzzer (Debian: libclang-rt-dev)"
+	echo "fuzz: skipped, $clang has no libFuzzer (Debian: libclang-rt-dev)"
 	exit 0
 fi
-"$clang" -std=gnu11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined \
-	-fno-sanitize-recover=undefined -Iengine -Itests/unit -o "$out/fuzz_record" \
-	tests/fuzz/fuzz_record.c engine/record.c engine/record_value.c engine/filter.c engine/err.c \
-	engine/util.c -Wl,-Bstatic -lbpf -lelf -lz -Wl,-Bdynamic
-if ! "$out/fuzz_record" -max_total_time="$seconds" -max_len=600 -timeout=5 -verbosity=0 -print_funcs=0 \
-	-print_final_stats=1 -artifact_prefix="$out/" >"$out/log" 2>&1; then
-	cat "$out/log"
-	echo "fuzz_record: failed; the input is in $out/"
-	exit 1
-fi
-echo "fuzz_record: $(sed -n 's/^stat::number_of_executed_units: *//p' "$out/log") inputs, no crash"
+
+# fuzz NAME MAX_LEN UNIT... - tests/fuzz/NAME.c with units of the engine; words that an input may
+# hold are in NAME.dict, if there is one
+fuzz() {
+	name=$1 max=$2
+	shift 2
+	units=
+	for unit; do
+		units="$units engine/$unit.c"
+	done
+	dict=
+	[ ! -f "tests/fuzz/$name.dict" ] || dict=-dict=tests/fuzz/$name.dict
+	# shellcheck disable=SC2086 # lists of words
+	"$clang" -std=gnu11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined \
+		-fno-sanitize-recover=undefined -Iengine -Itests/unit -o "$out/$name" \
+		"tests/fuzz/$name.c" $units -Wl,-Bstatic -lbpf -lelf -lz -Wl,-Bdynamic
+	if ! "$out/$name" -max_total_time="$seconds" -max_len="$max" -timeout=5 -verbosity=0 \
+		-print_funcs=0 -print_final_stats=1 -artifact_prefix="$out/" $dict >"$out/log" 2>&1; then
+		cat "$out/log"
+		echo "$name: failed; the input is in $out/"
+		exit 1
+	fi
+	echo "$name: $(sed -n 's/^stat::number_of_executed_units: *//p' "$out/log") inputs, no crash"
+}
+
+fuzz fuzz_record 600 record record_value filter err util
+fuzz fuzz_expr 600 expr expr_lex expr_parse expr_check expr_compare expr_arith expr_list \
+	expr_eval expr_code expr_code_mem code record record_value err util
