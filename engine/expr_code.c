@@ -74,7 +74,7 @@ static void gen_bits(struct gen *g, const struct field *f, int reg, bool is_sign
 		if (f->bit_offset)
 			code_alu_imm(g->code, BPF_RSH, reg, f->bit_offset);
 		if (bits < 32)
-			code_alu_imm(g->code, BPF_AND, reg, (1 << bits) - 1);
+			code_alu_imm(g->code, BPF_AND, reg, (int32_t)((1U << bits) - 1));
 		else if (bits < 64) {
 			code_alu_imm(g->code, BPF_LSH, reg, 64 - bits);
 			code_alu_imm(g->code, BPF_RSH, reg, 64 - bits);

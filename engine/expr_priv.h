@@ -152,7 +152,7 @@ int expr_error(const struct expr *e, struct err *err, int at, const char *fmt, .
 	__attribute__((format(printf, 4, 5)));
 /* Puts the text and the place in front of a message that is set already. Returns its code. */
 int expr_error_at(const struct expr *e, struct err *err, int at);
-/* A new node, or NULL with -ENOMEM or -EINVAL. */
+/* A new node; NULL with err set to -EINVAL if there are too many. */
 struct node *expr_node(struct expr *e, enum expr_op op, int at, int end, struct err *err);
 
 /* Reads the token at text offset `at`. 0 or -EINVAL. */

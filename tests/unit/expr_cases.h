@@ -15,7 +15,7 @@ struct rec {
 	uint64_t latency_ns; /* opt_u64 */
 	int64_t delta;
 	uint64_t blong; /* __be64 */
-	uint64_t wide; /* bits: b40 from 5, s19 from 45 */
+	uint64_t wide; /* bits: b40 from 5, s19 from 45; b31 and b32 are parts of b40 */
 	uint32_t bits; /* bits: b3, b17, s7 from 20, phase from 27 */
 	uint32_t srtt_us, pid;
 	uint32_t rtt_us; /* opt_u32 */
@@ -68,6 +68,8 @@ static inline void expr_add_numbers(struct types *t, int end, int mood, int phas
 	ADD(blong, t->be64);
 	ADD_BITS(b40, t->u64, wide, 5, 40);
 	ADD_BITS(s19, t->s64, wide, 45, 19);
+	ADD_BITS(b31, t->u64, wide, 5, 31);
+	ADD_BITS(b32, t->u64, wide, 6, 32);
 	ADD_BITS(b3, t->u32, bits, 0, 3);
 	ADD_BITS(b17, t->u32, bits, 3, 17);
 	ADD_BITS(s7, t->s32, bits, 20, 7);
@@ -195,6 +197,8 @@ static const struct expr_case expr_cases[] = {
 	BOTH("b17 == 0x1ffff", R(.bits = 0x1ffff << 3), R(.bits = 0xffff << 3)),
 	BOTH("s7 == -1", R(.bits = 0x7f << 20), R(.bits = 0x3f << 20)),
 	BOTH("b40 == 0xffffffffff", R(.wide = ~0ULL), R(.wide = 31)),
+	BOTH("b31 == 0x7fffffff", R(.wide = ~0ULL), R(.wide = 31)),
+	BOTH("b32 == 0xffffffff", R(.wide = ~0ULL), R(.wide = 31)),
 	BOTH("s19 < 0", R(.wide = 1ULL << 63), R(.wide = 1ULL << 62)),
 	/* units */
 	BOTH("duration_ns > 2ms", R(.duration_ns = 2000001), R(.duration_ns = 2000000)),
