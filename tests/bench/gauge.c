@@ -11,6 +11,11 @@
  *                                    for the time in BPF programs; TRAFFIC is the command for
  *                                    one, OUT takes what the tool prints, OUT.err its complaints
  *   gauge churn - TRAFFIC            the same without a tracer, for time only
+ *   gauge events CALLS RATE OUT TOOL...   CALLS times getppid(), RATE in a second (0: as fast as
+ *                                    possible), by gauge itself, whose pid stands for {} in TOOL's
+ *                                    arguments: time per call, and CPU time of the tool, which
+ *                                    gets no CPU but those that gauge does not use
+ *   gauge events CALLS RATE -        the same without a tracer, for time only
  *
  * Before those, -t gives the tool a tracefs in a mount namespace of its own, and -n leaves out the
  * second churn.
@@ -466,6 +471,101 @@ static int cmd_churn(char **argv)
 	return 0;
 }
 
+/* The tool gets all CPUs but the last one, which is for this process. */
+static void share_cpus(bool is_tool)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	for (long i = 0; i < n; i++)
+		if ((i == n - 1) != is_tool || n == 1)
+			CPU_SET(i, &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
+/* Mean time of a getppid(), numbered by an argument that the kernel ignores. */
+static double call_ns(long calls, long rate)
+{
+	uint64_t start = now_ns(), spent = 0;
+
+	if (!rate) {
+		for (long i = 0; i < calls; i++)
+			syscall(SYS_getppid, i);
+		return (double)(now_ns() - start) / (double)calls;
+	}
+	for (long i = 0; i < calls; i++) {
+		uint64_t due = start + (uint64_t)i * 1000000000 / (uint64_t)rate, now;
+
+		while ((now = now_ns()) < due)
+			;
+		syscall(SYS_getppid, i);
+		spent += now_ns() - now;
+	}
+	return (double)spent / (double)calls;
+}
+
+/* User and system time of the tool in clock ticks: the share is good, the sum is coarse. */
+static void read_ticks(unsigned long long ticks[2])
+{
+	char path[64], text[1024] = "";
+	const char *end;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", tool);
+	f = fopen(path, "r");
+	if (f && !fread(text, 1, sizeof(text) - 1, f))
+		*text = 0;
+	if (f)
+		fclose(f);
+	end = strrchr(text, ')');
+	if (!end || sscanf(end + 2, "%*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu %llu",
+			   &ticks[0], &ticks[1]) != 2)
+		die("%s can't be read", path);
+}
+
+static void fill_in_pid(char **argv)
+{
+	static char pid[16];
+
+	snprintf(pid, sizeof(pid), "%d", getpid());
+	for (; *argv; argv++)
+		if (!strcmp(*argv, "{}"))
+			*argv = pid;
+}
+
+static int cmd_events(char **argv)
+{
+	long calls = atol(argv[0]), rate = atol(argv[1]);
+	unsigned long long before[2], after[2];
+	const char *out = argv[2];
+	uint64_t cpu, start;
+
+	if (calls <= 0)
+		die("no calls");
+	if (!strcmp(out, "-")) {
+		share_cpus(false);
+		printf("call_ns %.1f\n", call_ns(calls, rate));
+		return 0;
+	}
+	fill_in_pid(argv + 3);
+	share_cpus(true); /* inherited by the tool */
+	start_tool(out, argv + 3);
+	wait_quiet(out);
+	share_cpus(false);
+	read_ticks(before);
+	cpu = tool_cpu_ns();
+	start = now_ns();
+	printf("call_ns %.1f\n", call_ns(calls, rate));
+	printf("seconds %f\n", (double)(now_ns() - start) / 1e9);
+	wait_quiet(out);
+	printf("cpu_ns %llu\n", (unsigned long long)(tool_cpu_ns() - cpu));
+	read_ticks(after);
+	printf("user_ticks %llu\nsys_ticks %llu\n", after[0] - before[0], after[1] - before[1]);
+	stop_tool(-1);
+	return 0;
+}
+
 /* The traffic is in this group. The tool may have one of its own, as it has with a terminal. */
 static void on_signal(int sig)
 {
@@ -486,6 +586,7 @@ int main(int argc, char **argv)
 		{ "child", cmd_child, 2 },
 		{ "churn", cmd_churn, 2 },
 		{ "stamp", cmd_stamp, 1 },
+		{ "events", cmd_events, 3 },
 	};
 
 	exec_ns = mmap(NULL, sizeof(*exec_ns), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
@@ -503,5 +604,5 @@ int main(int argc, char **argv)
 		if (argc > commands[i].args && !strcmp(*argv, commands[i].name))
 			return commands[i].run(argv + 1);
 	}
-	die("usage: gauge [-tn] start|child|churn|stamp ...");
+	die("usage: gauge [-tn] start|child|churn|stamp|events ...");
 }

@@ -1,0 +1,58 @@
+-- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+-- events.lua OBJECT PID FORM: what handlers of several forms do with the events of events.bpf.c.
+-- Prints `events N sum N lost N` when it is interrupted.
+
+local object, pid, form = table.unpack(arg)
+local total, count, nested = 0, 0, {}
+
+local forms = {
+  -- one number
+  add = function(latency_ns)
+    total = total + latency_ns
+  end,
+  -- count and sum by three keys
+  tables = function(comm, daddr, dport, latency_ns)
+    local by_addr = nested[comm]
+    if not by_addr then
+      by_addr = {}
+      nested[comm] = by_addr
+    end
+    local by_port = by_addr[daddr]
+    if not by_port then
+      by_port = {}
+      by_addr[daddr] = by_port
+    end
+    local entry = by_port[dport]
+    if not entry then
+      entry = { n = 0, sum = 0 }
+      by_port[dport] = entry
+    end
+    entry.n = entry.n + 1
+    entry.sum = entry.sum + latency_ns
+  end,
+  -- an event as a table
+  event = function(ev)
+    total = total + ev.latency_ns
+  end,
+  -- a line of JSON for each
+  json = function(ev)
+    total = total + ev.latency_ns
+    count = count + #ev:json()
+  end,
+}
+
+local probe = bpf.load(object, forms[form])
+probe.maps.writer[0] = tonumber(pid)
+probe:attach()
+bpf.run()
+for _, by_addr in pairs(nested) do
+  for _, by_port in pairs(by_addr) do
+    for _, entry in pairs(by_port) do
+      count = count + entry.n
+      total = total + entry.sum
+    end
+  end
+end
+local stats = probe:stats()
+assert(form ~= "tables" or count == stats.events)
+print(("events %d sum %d lost %d"):format(stats.events, total, stats.dropped))
