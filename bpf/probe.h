@@ -47,12 +47,18 @@ struct {
 	__uint(max_entries, 4096); /* replaced by the engine's ring, which all probes share */
 } events SEC(".maps");
 
-/* When to wake the reader; one for all probes on a ring, see event_submit(). */
+/*
+ * When to wake the reader; one for all probes on a ring, see wakeup_flags(). The first line changes
+ * when the reader looks, which is seldom: programs on all CPUs can keep it in their caches.
+ */
 struct wakeup {
-	__u64 last_ns; /* the newest wake-up */
-	__u64 gap_ns; /* at most one in this time */
-	__u64 full_gap_ns; /* the same while more than full_bytes wait */
-	__u64 full_bytes;
+	__u64 until_ns; /* the reader looks by itself till then; 0: it sleeps */
+	__u64 gap_ns; /* for how long that holds after a wake-up; 0: every event wakes it */
+	__u64 full_bytes; /* while more than so many wait, it is woken as well, */
+	__u64 full_gap_ns; /* at most once in this time */
+	__u64 zero[4];
+	__u64 full_ns; /* the newest such wake-up */
+	__u64 zero2[7];
 };
 
 struct {
@@ -117,25 +123,26 @@ static __always_inline __u64 stage(const void *ev)
 }
 
 /*
- * A wake-up costs the traced task microseconds, so there is at most one in gap_ns: the first event
- * after a pause wakes the reader at once, and the reader looks by itself for that long after a
- * wake-up, so that what follows needs none.
+ * A wake-up costs the traced task microseconds. The first event after a pause wakes the reader at
+ * once; then it looks by itself and moves until_ns ahead, so that what follows needs none.
  */
 static __always_inline __u64 wakeup_flags(__u64 ts_ns)
 {
 	__u32 zero = 0;
 	struct wakeup *w = bpf_map_lookup_elem(&wakeups, &zero);
-	__u64 gap_ns;
 
 	if (!w)
 		return BPF_RB_NO_WAKEUP;
-	gap_ns = w->gap_ns;
-	if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > w->full_bytes)
-		gap_ns = w->full_gap_ns;
 	/* Signed: another CPU's newer time stamp may already be there. */
-	if ((__s64)(ts_ns - w->last_ns) < (__s64)gap_ns)
+	if ((__s64)(ts_ns - w->until_ns) >= 0) {
+		if (w->gap_ns)
+			w->until_ns = ts_ns + w->gap_ns;
+		return BPF_RB_FORCE_WAKEUP;
+	}
+	if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) <= w->full_bytes ||
+	    (__s64)(ts_ns - w->full_ns) < (__s64)w->full_gap_ns)
 		return BPF_RB_NO_WAKEUP;
-	w->last_ns = ts_ns;
+	w->full_ns = ts_ns;
 	return BPF_RB_FORCE_WAKEUP;
 }
 

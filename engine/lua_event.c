@@ -3,57 +3,56 @@
 #include <stdio.h>
 #include "lua_event.h"
 #include "lua_json.h"
+#include "lua_json_event.h"
+#include "lua_text.h"
 #include "luax.h"
 #include "util.h"
 
-/* Registry: a table from an address's 16 bytes to its text, which costs five times as much. */
-static const char address_cache = 0;
-static int cached; /* addresses in it; it is thrown away when there are too many */
-#define MAX_CACHED 65536
-
-/* [-0, +1] */
-static void push_cache(lua_State *L)
+/* What most fields are, without the detour through a struct value. */
+static void push_uint(lua_State *L, const char *p, uint32_t size)
 {
-	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &address_cache) == LUA_TTABLE && cached < MAX_CACHED)
-		return;
-	lua_pop(L, 1);
-	lua_newtable(L);
-	cached = 0;
-	lua_pushvalue(L, -1);
-	lua_rawsetp(L, LUA_REGISTRYINDEX, &address_cache);
+	uint64_t u64 = 0;
+	uint32_t u32;
+	uint16_t u16;
+
+	switch (size) {
+	case 1:
+		u64 = (uint8_t)*p;
+		break;
+	case 2:
+		memcpy(&u16, p, sizeof(u16));
+		u64 = u16;
+		break;
+	case 4:
+		memcpy(&u32, p, sizeof(u32));
+		u64 = u32;
+		break;
+	default:
+		memcpy(&u64, p, sizeof(u64));
+	}
+	lua_pushinteger(L, (lua_Integer)u64);
 }
 
-/* [-0, +1] */
-static void push_address(lua_State *L, const struct field *field, const void *record)
+static void push_other(lua_State *L, const struct field *field, const void *record)
 {
 	struct value value;
 
-	push_cache(L);
-	lua_pushlstring(L, (const char *)record + field->offset, 16);
-	lua_pushvalue(L, -1);
-	if (lua_rawget(L, -3) == LUA_TNIL) {
-		lua_pop(L, 1);
-		field_get(field, record, &value);
-		lua_pushlstring(L, value.s, value.len);
-		lua_pushvalue(L, -2);
-		lua_pushvalue(L, -2);
-		lua_rawset(L, -5); /* cache[bytes] = text */
-		cached++;
-	}
-	lua_replace(L, -3); /* over the cache */
-	lua_pop(L, 1); /* bytes */
+	field_get(field, record, &value);
+	luax_push_value(L, &value);
 }
 
 void event_push_field(lua_State *L, const struct field *field, const void *record)
 {
-	struct value value;
+	const char *p = (const char *)record + field->offset;
 
-	if (field->kind == FIELD_ADDR6) {
-		push_address(L, field, record);
-		return;
-	}
-	field_get(field, record, &value);
-	luax_push_value(L, &value);
+	if (field->kind == FIELD_UINT && !field->bit_size)
+		push_uint(L, p, field->size);
+	else if (field->kind == FIELD_ADDR6)
+		lua_text_push(L, TEXT_ADDR, p);
+	else if (field->kind == FIELD_STR && field->size == TEXT_BYTES)
+		lua_text_push(L, TEXT_NAME, p);
+	else
+		push_other(L, field, record);
 }
 
 void event_push(lua_State *L, const struct event_shape *shape, const void *record)
@@ -70,7 +69,7 @@ void event_push(lua_State *L, const struct event_shape *shape, const void *recor
 	}
 	lua_rawgeti(L, LUA_REGISTRYINDEX, shape->meta);
 	lua_setmetatable(L, -2);
-	lua_remove(L, -2); /* keys */
+	lua_replace(L, -2); /* over the keys */
 }
 
 void record_push(lua_State *L, const struct layout *layout, const void *record)
@@ -205,6 +204,7 @@ void event_shape_init(lua_State *L, struct event_shape *shape, const struct layo
 	lua_pushcfunction(L, event_json);
 	lua_setfield(L, -2, "json");
 	lua_setfield(L, -2, "__index");
+	json_plan(L, -1, -2);
 	shape->meta = luaL_ref(L, LUA_REGISTRYINDEX);
 	shape->keys = luaL_ref(L, LUA_REGISTRYINDEX);
 }

@@ -108,17 +108,23 @@ void lprobe_set_handler(lua_State *L, struct lprobe *lp, int index, const char *
 	lp->handler = ref;
 }
 
-/* [-0, +n] raises for lack of memory */
+/* [-0, +n] raises for lack of memory; there is room for ROUND_STACK values */
 static int push_event(lua_State *L, const struct lprobe *lp, const void *event)
 {
 	if (!lp->nr_args) {
 		event_push(L, &lp->shape, event);
 		return 1;
 	}
-	luaL_checkstack(L, lp->nr_args + 8, "event");
 	for (int i = 0; i < lp->nr_args; i++)
 		event_push_field(L, lp->args[i], event);
 	return lp->nr_args;
+}
+
+/* [-0, +0] raises what the handler raises */
+static void call_handler(lua_State *L, const struct lprobe *lp, const void *event)
+{
+	lua_rawgeti(L, LUA_REGISTRYINDEX, lp->handler);
+	lua_call(L, push_event(L, lp, event), 0);
 }
 
 /* What is called from C, so that lack of memory while the event is made is an error like others. */
@@ -127,19 +133,36 @@ static int deliver(lua_State *L)
 	const struct lprobe *lp = lua_touserdata(L, 1);
 	const void *event = lua_touserdata(L, 2);
 
-	lua_rawgeti(L, LUA_REGISTRYINDEX, lp->handler);
-	lua_call(L, push_event(L, lp, event), 0);
+	luaL_checkstack(L, ROUND_STACK, "event");
+	call_handler(L, lp, event);
 	return 0;
 }
 
-void lprobe_call_handler(struct lprobe *lp, lua_State *L, const void *event)
+static void call_alone(struct lprobe *lp, const void *event)
 {
-	if (!lua_checkstack(L, 8))
+	lua_State *L = script_callback_state(lp->script);
+	bool outer = lp->in_handler;
+
+	if (script_error(lp->script) || !lua_checkstack(L, ROUND_STACK))
 		return;
+	lp->in_handler = true;
 	lua_pushcfunction(L, deliver);
 	lua_pushlightuserdata(L, lp);
 	lua_pushlightuserdata(L, (void *)event);
 	script_call(lp->script, L, 2, 0);
+	lp->in_handler = outer;
+}
+
+void lprobe_call_handler(struct lprobe *lp, const void *event)
+{
+	lua_State *L = script_enter_handler(lp->script, &lp->in_handler);
+
+	if (!L) {
+		call_alone(lp, event);
+		return;
+	}
+	call_handler(L, lp, event);
+	script_leave_handler(lp->script);
 }
 
 /* queue[last + 1] = {event's values}; for one table, the table itself */

@@ -110,7 +110,6 @@ static int l_close(lua_State *L)
 static void on_event(void *arg, const void *event)
 {
 	struct lprobe *lp = arg;
-	lua_State *L = script_callback_state(lp->script);
 
 	if (lp->close_later)
 		return;
@@ -118,11 +117,8 @@ static void on_event(void *arg, const void *event)
 		lprobe_enqueue(lp, event);
 		return;
 	}
-	if (lp->handler == LUA_NOREF || script_error(lp->script))
-		return;
-	lp->in_handler = true;
-	lprobe_call_handler(lp, L, event);
-	lp->in_handler = false;
+	if (lp->handler != LUA_NOREF)
+		lprobe_call_handler(lp, event);
 }
 
 /* The options table at index (0: none) into C; strings stay Lua's. raises */
@@ -292,7 +288,7 @@ static int l_inject(lua_State *L)
 	struct err err;
 	struct loop *loop = script_loop(lp->script);
 	void *record;
-	bool stop;
+	bool stop, in_round;
 	int rc;
 
 	luaL_checktype(L, 2, LUA_TTABLE);
@@ -300,7 +296,9 @@ static int l_inject(lua_State *L)
 	if (event_pack(L, 2, layout, record, &err))
 		luax_throw(L, &err, "probe:inject");
 	stop = loop_set_stop(loop, false);
+	in_round = script_set_in_round(lp->script, false);
 	rc = probe_inject(lp->probe, record, &err);
+	script_set_in_round(lp->script, in_round);
 	if (!script_error(lp->script)) {
 		if (stop)
 			loop_stop(loop);

@@ -59,7 +59,7 @@ int lprobe_threshold(lua_State *L);
 int lprobe_sample(lua_State *L);
 int lprobe_rate(lua_State *L);
 /* Calls the handler; an error in it ends the loop and is kept by the script. */
-void lprobe_call_handler(struct lprobe *lp, lua_State *L, const void *event);
+void lprobe_call_handler(struct lprobe *lp, const void *event);
 /* Called for each event while events() is in use. */
 void lprobe_enqueue(struct lprobe *lp, const void *event);
 /* [-0, +1] p.maps of the Probe at index 1: a table that finds maps by name. raises */

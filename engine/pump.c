@@ -13,7 +13,7 @@ struct pump {
 	struct ring *ring;
 	struct loop_watch *watch;
 	struct loop_timer *tick;
-	ring_fn fn;
+	pump_fn fn;
 	void *arg;
 };
 
@@ -26,15 +26,9 @@ static void start_tick(struct pump *p, uint64_t after_ns)
 
 static void work(struct pump *p)
 {
-	int n = ring_consume(p->ring, ROUND, p->fn, p->arg);
+	int n = p->fn(p->arg, p->ring, ROUND);
 
-	if (n == ROUND)
-		start_tick(p, 0);
-	else if (!ring_is_quiet(p->ring))
-		start_tick(p, ring_tick_ns(p->ring));
-	else
-		/* In case a program was held up between taking its time stamp and its place. */
-		start_tick(p, NSEC_PER_SEC);
+	start_tick(p, n == ROUND ? 0 : ring_look_again(p->ring));
 }
 
 static void on_tick(void *arg)
@@ -48,7 +42,7 @@ static void on_wakeup(void *arg, uint32_t events)
 	work(arg);
 }
 
-int pump_new(struct pump **out, struct loop *loop, struct ring *ring, ring_fn fn, void *arg,
+int pump_new(struct pump **out, struct loop *loop, struct ring *ring, pump_fn fn, void *arg,
 	     struct err *err)
 {
 	struct pump *p = calloc(1, sizeof(*p));
@@ -81,6 +75,6 @@ void pump_free(struct pump *p)
 
 void pump_drain(struct pump *p)
 {
-	while (ring_consume(p->ring, ROUND, p->fn, p->arg) == ROUND)
+	while (p->fn(p->arg, p->ring, ROUND) == ROUND)
 		;
 }

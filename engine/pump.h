@@ -3,7 +3,7 @@
  * pump.h - moves records from a ring to a function, driven by the loop.
  *
  * A round is bounded, so that timers and signals get their turn. After a wake-up the pump looks by
- * itself every 20 ms until the ring is quiet: the kernel side relies on that (bpf/probe.h).
+ * itself, at least every 20 ms, until nothing comes: the kernel side relies on that (bpf/probe.h).
  */
 #ifndef BPFNET_PUMP_H
 #define BPFNET_PUMP_H
@@ -14,7 +14,10 @@
 struct loop;
 struct pump;
 
-int pump_new(struct pump **pump, struct loop *loop, struct ring *ring, ring_fn fn, void *arg,
+/* ring_consume() of up to `max` records, in whatever it takes around it; returns how many. */
+typedef int (*pump_fn)(void *arg, struct ring *ring, int max);
+
+int pump_new(struct pump **pump, struct loop *loop, struct ring *ring, pump_fn fn, void *arg,
 	     struct err *err);
 void pump_free(struct pump *pump);
 /* Everything that is in the ring now, without rounds. */

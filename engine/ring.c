@@ -9,14 +9,19 @@
 
 #define GAP_NS      (20 * NSEC_PER_MSEC)
 #define FULL_GAP_NS (1 * NSEC_PER_MSEC)
-#define FULL_BYTES  (256 * 1024)
+#define LOOK_NS     (1 * NSEC_PER_MSEC) /* the shortest time between two looks */
+#define LOOK_BYTES  (512 * 1024) /* what shall wait at most at the next one */
+#define TAIL        (64 * 1024)
 
 /* struct wakeup of bpf/probe.h */
 struct wakeup {
-	uint64_t last_ns;
+	uint64_t until_ns;
 	uint64_t gap_ns;
-	uint64_t full_gap_ns;
 	uint64_t full_bytes;
+	uint64_t full_gap_ns;
+	uint64_t zero[4];
+	uint64_t full_ns;
+	uint64_t zero2[7];
 };
 
 struct ring {
@@ -26,9 +31,18 @@ struct ring {
 	size_t page;
 	uint64_t *consumer_pos; /* own page, writable */
 	uint64_t *producer_pos; /* page before the data, read-only */
-	uint8_t *data; /* mapped twice in a row, so that no record is cut */
+	uint8_t *data;
+	/* Mapped once more behind the data, so that no record is cut: not all, for it counts as memory. */
+	size_t tail;
+	uint64_t pos; /* read so far; stored in consumer_pos when `batch` bytes have been */
+	uint64_t stored;
+	uint64_t batch;
 	volatile struct wakeup *wakeups;
 	bool reading;
+	bool low_latency;
+	/* Looking by itself: */
+	uint64_t look_ns; /* the last look that found an end */
+	uint64_t look_pos;
 };
 
 static uint64_t round_size(uint64_t size, uint64_t page)
@@ -48,7 +62,7 @@ static int map_pages(struct ring *r, struct err *err)
 	if (p == MAP_FAILED)
 		return err_sys(err, -errno, "can't map the ring's consumer page");
 	r->consumer_pos = p;
-	p = mmap(NULL, r->page + 2 * r->size, PROT_READ, MAP_SHARED, r->fd, (off_t)r->page);
+	p = mmap(NULL, r->page + r->size + r->tail, PROT_READ, MAP_SHARED, r->fd, (off_t)r->page);
 	if (p == MAP_FAILED)
 		return err_sys(err, -errno, "can't map the ring of %llu bytes",
 			       (unsigned long long)r->size);
@@ -85,6 +99,8 @@ int ring_new(struct ring **out, uint64_t size, struct err *err)
 	r->wakeups_fd = -1;
 	r->page = (size_t)sysconf(_SC_PAGESIZE);
 	r->size = round_size(size, r->page);
+	r->tail = r->size < TAIL ? r->size : TAIL;
+	r->batch = r->size / 256;
 	r->fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "events", 0, 0, (uint32_t)r->size, NULL);
 	if (r->fd < 0)
 		rc = err_sys(err, -errno, "can't create a ring of %llu bytes",
@@ -108,7 +124,7 @@ void ring_free(struct ring *r)
 	if (r->consumer_pos)
 		munmap(r->consumer_pos, r->page);
 	if (r->producer_pos)
-		munmap(r->producer_pos, r->page + 2 * r->size);
+		munmap(r->producer_pos, r->page + r->size + r->tail);
 	if (r->wakeups)
 		munmap((void *)r->wakeups, r->page);
 	close_fd(&r->fd);
@@ -133,9 +149,11 @@ int ring_wakeups_fd(const struct ring *r)
 
 void ring_set_low_latency(struct ring *r, bool low_latency)
 {
+	r->low_latency = low_latency;
+	r->wakeups->until_ns = 0;
 	r->wakeups->gap_ns = low_latency ? 0 : GAP_NS;
-	r->wakeups->full_gap_ns = low_latency ? 0 : FULL_GAP_NS;
-	r->wakeups->full_bytes = r->size / 2 < FULL_BYTES ? r->size / 2 : FULL_BYTES;
+	r->wakeups->full_gap_ns = FULL_GAP_NS;
+	r->wakeups->full_bytes = r->size / 4;
 }
 
 /* The kernel's record header: length with two flags, then the page offset (uapi/linux/bpf.h). */
@@ -150,20 +168,50 @@ struct event_hdr {
 	uint32_t zero;
 };
 
-static const struct record *next_record(const struct ring *r, uint64_t pos, uint32_t *len)
+static uint64_t produced(const struct ring *r)
 {
-	const struct record *rec = (const void *)(r->data + (pos & (r->size - 1)));
+	return __atomic_load_n(r->producer_pos, __ATOMIC_ACQUIRE);
+}
 
-	if (pos >= __atomic_load_n(r->producer_pos, __ATOMIC_ACQUIRE))
-		return NULL;
+/* The record at r->pos if it is complete. `end`: known to be produced; read again as seldom as can be. */
+static const struct record *next_record(const struct ring *r, uint64_t *end, uint32_t *len)
+{
+	const struct record *rec = (const void *)(r->data + (r->pos & (r->size - 1)));
+
+	if (r->pos >= *end) {
+		*end = produced(r);
+		if (r->pos >= *end)
+			return NULL;
+	}
 	*len = __atomic_load_n(&rec->len, __ATOMIC_ACQUIRE);
 	return *len & BPF_RINGBUF_BUSY_BIT ? NULL : rec;
 }
 
+static void store_pos(struct ring *r)
+{
+	if (r->stored != r->pos)
+		__atomic_store_n(r->consumer_pos, r->pos, __ATOMIC_RELEASE);
+	r->stored = r->pos;
+}
+
+/* r->pos is already behind the record: if fn never returns, the record has been used up. */
+static void give(struct ring *r, const struct record *rec, uint32_t len, ring_fn fn, void *arg)
+{
+	uint32_t size = len & ~BPF_RINGBUF_DISCARD_BIT;
+	const struct event_hdr *hdr = (const void *)rec->data;
+
+	r->pos += (size + BPF_RINGBUF_HDR_SZ + 7) / 8 * 8;
+	if (len & BPF_RINGBUF_DISCARD_BIT || size < sizeof(*hdr))
+		return;
+	size -= sizeof(*hdr);
+	/* An event of more than the tail may be cut: it is given as empty, which is never its size. */
+	fn(arg, hdr->probe, hdr + 1, size < r->tail - 2 * sizeof(*hdr) ? size : 0);
+}
+
 int ring_consume(struct ring *r, int max, ring_fn fn, void *arg)
 {
-	uint64_t pos = *r->consumer_pos;
 	const struct record *rec;
+	uint64_t end = 0;
 	uint32_t len;
 	int n = 0;
 
@@ -171,30 +219,57 @@ int ring_consume(struct ring *r, int max, ring_fn fn, void *arg)
 	if (r->reading)
 		return 0;
 	r->reading = true;
-	while (n < max && (rec = next_record(r, pos, &len))) {
-		uint32_t size = len & ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
-		const struct event_hdr *hdr = (const void *)rec->data;
-
-		pos += (size + BPF_RINGBUF_HDR_SZ + 7) / 8 * 8;
-		if (!(len & BPF_RINGBUF_DISCARD_BIT) && size >= sizeof(*hdr))
-			fn(arg, hdr->probe, hdr + 1, size - sizeof(*hdr));
-		/* after fn, which reads the record where it lies */
-		__atomic_store_n(r->consumer_pos, pos, __ATOMIC_SEQ_CST);
+	while (n < max && (rec = next_record(r, &end, &len))) {
+		give(r, rec, len, fn, arg);
 		n++;
+		/* after fn, which reads the record where it lies */
+		if (r->pos - r->stored >= r->batch)
+			store_pos(r);
 	}
-	r->reading = false;
+	ring_end_round(r);
 	return n;
 }
 
-bool ring_is_quiet(const struct ring *r)
+bool ring_is_reading(const struct ring *r)
 {
-	/* Twice the gap: an event that took its time stamp just inside it may come a bit later. */
-	return *r->consumer_pos == __atomic_load_n(r->producer_pos, __ATOMIC_ACQUIRE) &&
-	       now_ns() - r->wakeups->last_ns > 2 * r->wakeups->gap_ns;
+	return r->reading;
 }
 
-uint64_t ring_tick_ns(const struct ring *r)
+void ring_end_round(struct ring *r)
 {
-	(void)r;
-	return GAP_NS;
+	store_pos(r);
+	r->reading = false;
+}
+
+/* So that about LOOK_BYTES come till then, if it goes on as it went since the last look. */
+static uint64_t next_look(const struct ring *r, uint64_t now)
+{
+	uint64_t bytes = r->pos - r->look_pos, passed = now - r->look_ns;
+	uint64_t room = r->size / 8 < LOOK_BYTES ? r->size / 8 : LOOK_BYTES;
+	double ns = (double)passed * (double)room / (double)bytes;
+
+	return ns < LOOK_NS ? LOOK_NS : ns < GAP_NS ? (uint64_t)ns : GAP_NS;
+}
+
+uint64_t ring_look_again(struct ring *r)
+{
+	uint64_t now = now_ns(), next;
+	bool idle = r->pos == r->look_pos;
+
+	if (r->low_latency || (idle && !r->wakeups->until_ns)) {
+		/* In case a program was held up between asking for its wake-up and its place. */
+		next = r->pos == produced(r) ? NSEC_PER_SEC : GAP_NS;
+	} else if (idle && now - r->look_ns < LOOK_NS) {
+		return GAP_NS; /* a wake-up that came with what the last look has found */
+	} else if (idle) {
+		/* Once more for those that have been told to rely on us. */
+		r->wakeups->until_ns = 0;
+		next = GAP_NS;
+	} else {
+		next = next_look(r, now);
+		r->wakeups->until_ns = now + next + GAP_NS;
+	}
+	r->look_ns = now;
+	r->look_pos = r->pos;
+	return next;
 }

@@ -3,7 +3,8 @@
  * ring.h - a BPF ring buffer that several probes write into, and its reader.
  *
  * Our own reader instead of libbpf's: a round is bounded, and a callback that drains the ring, as a
- * handler may, does not get the same record again. Callbacks must return.
+ * handler may, does not get the same record again, nor does anybody when a callback was left by a
+ * longjmp: its record has been used up, and the rest waits for the next round.
  */
 #ifndef BPFNET_RING_H
 #define BPFNET_RING_H
@@ -28,11 +29,18 @@ int ring_fd(const struct ring *ring);
 int ring_wakeups_fd(const struct ring *ring);
 /* At once for every event (true), or at most once in 20 ms with the reader looking by itself. */
 void ring_set_low_latency(struct ring *ring, bool low_latency);
-/* Gives up to `max` records to fn, none from inside fn. Returns how many; less: it is empty. */
+/*
+ * Gives up to `max` records to fn, none from inside fn. Returns how many; less: it is empty. One of
+ * 64 KiB or more comes without data.
+ */
 int ring_consume(struct ring *ring, int max, ring_fn fn, void *arg);
-/* Nothing waits, and the next event will cause a wake-up. */
-bool ring_is_quiet(const struct ring *ring);
-/* How often the reader has to look by itself until the ring is quiet, in ns. */
-uint64_t ring_tick_ns(const struct ring *ring);
+/* True inside fn, and after it was left by a longjmp, which ring_end_round() has to make good. */
+bool ring_is_reading(const struct ring *ring);
+void ring_end_round(struct ring *ring);
+/*
+ * To be called when ring_consume() has found the end. In how many ns the reader has to do so again
+ * by itself: till then programs rely on that, and wake it only when the ring fills up.
+ */
+uint64_t ring_look_again(struct ring *ring);
 
 #endif

@@ -3,7 +3,7 @@
  * script.h - the Lua state: its memory cap, its time limit, and the one way into it.
  *
  * Everything that C calls in Lua goes through script_call(): protected, with a traceback, and
- * stopped when it runs too long or the user interrupts.
+ * stopped when it runs too long or the user interrupts. A round of events is one such call.
  */
 #ifndef BPFNET_SCRIPT_H
 #define BPFNET_SCRIPT_H
@@ -16,6 +16,7 @@
 
 struct loop;
 struct script;
+struct script_texts;
 struct tracer;
 
 struct script_opts {
@@ -30,13 +31,15 @@ void script_free(struct script *script);
 lua_State *script_state(struct script *script);
 struct loop *script_loop(struct script *script);
 struct tracer *script_tracer(struct script *script);
+/* Where lua_text keeps its cache of a kind; NULL at first. */
+struct script_texts **script_texts(lua_State *L, int kind);
 /* The state that events and timers are handled on: the one that called bpf.run(). */
 lua_State *script_callback_state(struct script *script);
 /* Returns the old one. */
 lua_State *script_set_callback_state(struct script *script, lua_State *L);
-/* Notes the coroutine that runs now, for the handlers that may have to stop it; returns the old. */
 /* A coroutine has ended: if it was stopped, so will be L, which resumed it. True in that case. */
 bool script_stop_caller(struct script *script, lua_State *L);
+/* Notes the coroutine that runs now, for the handlers that may have to stop it; returns the old. */
 lua_State *script_set_running(struct script *script, lua_State *L);
 /* The script has called bpf.run(), and so decides by itself when it is over. */
 void script_set_ran(struct script *script);
@@ -50,6 +53,17 @@ struct script *script_of(lua_State *L);
  * loop is told to stop.
  */
 bool script_call(struct script *script, lua_State *L, int nargs, int nresults);
+/*
+ * A round of events is one protected call. Inside one, a handler is called between these two, by
+ * lua_call() on the state that is returned, which has room for ROUND_STACK values; an error of it
+ * ends the round. NULL: outside one, a handler needs script_call(). *in_handler is true for as long
+ * as the handler runs, however it ends.
+ */
+#define ROUND_STACK 64
+lua_State *script_enter_handler(struct script *script, bool *in_handler);
+void script_leave_handler(struct script *script);
+/* For C that a handler calls, and that calls handlers but can't be left by their errors. */
+bool script_set_in_round(struct script *script, bool in_round);
 /* Like script_call() without the time limit of a callback: for a script's main chunk. */
 bool script_run_chunk(struct script *script, int nargs);
 /* The first error's message with traceback since the last clear, or NULL. */

@@ -15,6 +15,8 @@ struct tracer {
 	uint64_t ring_bytes;
 	struct ring *ring;
 	struct pump *pump;
+	void (*guard)(void *arg, void (*fn)(void *), void *fn_arg);
+	void *guard_arg;
 	struct socks *socks;
 	int socks_users;
 	/* Numbers are used again only after all others: late events must not find a new probe. */
@@ -44,6 +46,13 @@ void tracer_free(struct tracer *t)
 	free(t);
 }
 
+void tracer_set_guard(struct tracer *t, void (*guard)(void *arg, void (*fn)(void *), void *fn_arg),
+		      void *arg)
+{
+	t->guard = guard;
+	t->guard_arg = arg;
+}
+
 struct loop *tracer_loop(const struct tracer *t)
 {
 	return t->loop;
@@ -58,6 +67,33 @@ static void dispatch(void *arg, uint32_t number, const void *data, size_t size)
 		probe_deliver(p, data, size);
 }
 
+struct round {
+	struct tracer *tracer;
+	struct ring *ring;
+	int max;
+	int n;
+};
+
+static void run_round(void *arg)
+{
+	struct round *r = arg;
+
+	r->n = ring_consume(r->ring, r->max, dispatch, r->tracer);
+}
+
+/* A round that an error ended counts as one that found no more: nobody goes on at once. */
+static int guarded_round(void *arg, struct ring *ring, int max)
+{
+	struct tracer *t = arg;
+	struct round r = { t, ring, max, 0 };
+
+	if (ring_is_reading(ring)) /* a handler that drains: that round goes on */
+		return 0;
+	t->guard(t->guard_arg, run_round, &r);
+	ring_end_round(ring);
+	return r.n;
+}
+
 int tracer_own_ring(struct tracer *t, uint64_t bytes, struct ring **ring, struct pump **pump,
 		    struct err *err)
 {
@@ -65,7 +101,7 @@ int tracer_own_ring(struct tracer *t, uint64_t bytes, struct ring **ring, struct
 
 	if (rc)
 		return rc;
-	rc = pump_new(pump, t->loop, *ring, dispatch, t, err);
+	rc = pump_new(pump, t->loop, *ring, guarded_round, t, err);
 	if (rc) {
 		ring_free(*ring);
 		*ring = NULL;

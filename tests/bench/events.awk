@@ -79,6 +79,7 @@ function finish(    cpu, ticks) {
 END {
 	title["c"] = "libbpf, C, adds one number"
 	title["add"] = "bpfnet, arguments, adds one number"
+	title["sum"] = "bpfnet, arguments, sum by three keys"
 	title["tables"] = "bpfnet, arguments, count and sum by three keys"
 	title["event"] = "bpfnet, a table per event, adds one number"
 	title["json"] = "bpfnet, ev:json() of each event"

@@ -10,6 +10,20 @@ local forms = {
   add = function(latency_ns)
     total = total + latency_ns
   end,
+  -- a sum by three keys
+  sum = function(comm, daddr, dport, latency_ns)
+    local by_addr = nested[comm]
+    if not by_addr then
+      by_addr = {}
+      nested[comm] = by_addr
+    end
+    local by_port = by_addr[daddr]
+    if not by_port then
+      by_port = {}
+      by_addr[daddr] = by_port
+    end
+    by_port[dport] = (by_port[dport] or 0) + latency_ns
+  end,
   -- count and sum by three keys
   tables = function(comm, daddr, dport, latency_ns)
     local by_addr = nested[comm]
@@ -48,8 +62,12 @@ bpf.run()
 for _, by_addr in pairs(nested) do
   for _, by_port in pairs(by_addr) do
     for _, entry in pairs(by_port) do
-      count = count + entry.n
-      total = total + entry.sum
+      if form == "sum" then
+        total = total + entry
+      else
+        count = count + entry.n
+        total = total + entry.sum
+      end
     end
   end
 end

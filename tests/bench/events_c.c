@@ -21,7 +21,9 @@ struct event_hdr {
 
 struct wakeup {
 	uint64_t until_ns;
-	uint64_t rest[7];
+	uint64_t gap_ns;
+	uint64_t full_bytes;
+	uint64_t rest[13];
 };
 
 static volatile sig_atomic_t ended;
@@ -51,7 +53,7 @@ static int map_fd(struct bpf_object *obj, const char *name)
 
 int main(int argc, char **argv)
 {
-	struct wakeup never = { .until_ns = INT64_MAX };
+	struct wakeup never = { .until_ns = INT64_MAX, .full_bytes = RING };
 	struct bpf_object *obj = argc == 3 ? bpf_object__open_file(argv[1], NULL) : NULL;
 	struct ring_buffer *ring;
 	uint32_t zero = 0, pid;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* The reader of the ring, with records that real programs write (ring.bpf.c). Needs BPF. */
 #include <errno.h>
-#include <poll.h>
+#include <setjmp.h>
+#include <sys/epoll.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include "caps.h"
@@ -10,8 +11,11 @@
 #include "t.h"
 #include "util.h"
 
+#define TICK_NS (20 * NSEC_PER_MSEC)
+
 static struct ring *ring;
 static struct bpf_object *obj;
+static int epfd = -1;
 static int push_fd, discard_fd, submit_fd;
 
 struct seen {
@@ -217,36 +221,160 @@ static void nested(void)
 	end();
 }
 
-static bool readable(void)
+static void start_waiting(void)
 {
-	struct pollfd p = { .fd = ring_fd(ring), .events = POLLIN };
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
 
-	return poll(&p, 1, 0) == 1;
+	start(65536);
+	epfd = epoll_create1(0);
+	CHECK_INT(epoll_ctl(epfd, EPOLL_CTL_ADD, ring_fd(ring), &ev), 0);
+}
+
+/* True once after each wake-up, as the loop would see it. */
+static bool wakes_in(int ms)
+{
+	struct epoll_event ev;
+
+	return epoll_wait(epfd, &ev, 1, ms) == 1;
+}
+
+static bool wakes(void)
+{
+	return wakes_in(1);
+}
+
+static int submit(void)
+{
+	return call(submit_fd, 0, 5, 0);
 }
 
 static void quiet(void)
 {
-	start(65536);
-	CHECK(ring_is_quiet(ring));
-	CHECK_INT(call(submit_fd, 0, 5, 0), 0);
-	CHECK(readable());
-	CHECK(!ring_is_quiet(ring)); /* something waits */
+	start_waiting();
+	CHECK(!wakes());
+	CHECK_INT(submit(), 0);
+	CHECK(wakes());
 	CHECK_INT(consume(10), 1);
 	CHECK_INT(seen.size, 256);
-	CHECK(!ring_is_quiet(ring)); /* nothing does, but the next one would not wake us */
-	usleep((useconds_t)(ring_tick_ns(ring) / 1000 * 3));
-	CHECK(ring_is_quiet(ring));
+	for (int i = 0; i < 3; i++) {
+		/* Somebody relies on that the reader looks by itself. */
+		CHECK_INT(ring_look_again(ring) > TICK_NS, false);
+		CHECK_INT(submit(), 0);
+		CHECK(!wakes());
+		usleep(TICK_NS / 1000);
+		CHECK_INT(consume(10), 1);
+	}
+	/* It saw something, then nothing, and once more in case somebody had been told before. */
+	CHECK_INT(ring_look_again(ring), TICK_NS);
+	usleep(TICK_NS / 1000);
+	CHECK_INT(consume(10), 0);
+	CHECK_INT(ring_look_again(ring), TICK_NS);
+	usleep(TICK_NS / 1000);
+	CHECK_INT(consume(10), 0);
+	CHECK_INT(ring_look_again(ring), NSEC_PER_SEC);
+	CHECK_INT(submit(), 0);
+	CHECK(wakes());
+	end();
+}
+
+/* A program may find the reader's word just before it is taken back. */
+static void told_late(void)
+{
+	start_waiting();
+	CHECK_INT(submit(), 0);
+	CHECK(wakes());
+	CHECK_INT(consume(10), 1);
+	ring_look_again(ring);
+	usleep(TICK_NS / 1000);
+	CHECK_INT(push(1, 1, 32), 0); /* which wakes nobody */
+	CHECK_INT(ring_look_again(ring), TICK_NS); /* and is not seen yet */
+	CHECK(!wakes());
+	CHECK_INT(consume(10), 1);
+	CHECK_INT(ring_look_again(ring) > TICK_NS, false);
+	end();
+}
+
+/* The reader that does not keep its word is woken, at most once in a while. */
+static void late_reader(void)
+{
+	start_waiting();
+	CHECK_INT(submit(), 0);
+	CHECK(wakes());
+	CHECK_INT(consume(10), 1);
+	ring_look_again(ring);
+	usleep(3 * TICK_NS / 1000);
+	CHECK_INT(submit(), 0);
+	CHECK(wakes());
+	CHECK_INT(submit(), 0);
+	CHECK(!wakes());
+	end();
+}
+
+/* A burst between two looks. */
+static void fills_up(void)
+{
+	int n = 0;
+
+	start_waiting();
+	CHECK_INT(submit(), 0);
+	CHECK(wakes());
+	consume(10);
+	ring_look_again(ring);
+	while (n < 200 && !wakes_in(0)) {
+		CHECK_INT(submit(), 0);
+		n++;
+	}
+	CHECK(n > 65536 / 4 / 272 - 2 && n < 65536 / 2 / 272);
+	CHECK_INT(consume(1000), n);
+	/* The more came, the sooner it looks again. */
+	CHECK(ring_look_again(ring) < TICK_NS);
 	end();
 }
 
 static void low_latency(void)
 {
-	start(65536);
+	start_waiting();
 	ring_set_low_latency(ring, true);
-	CHECK_INT(call(submit_fd, 0, 5, 0), 0);
-	CHECK(!ring_is_quiet(ring));
-	CHECK_INT(consume(10), 1);
-	CHECK(ring_is_quiet(ring));
+	for (int i = 0; i < 3; i++) {
+		CHECK_INT(submit(), 0);
+		CHECK(wakes());
+		CHECK_INT(consume(10), 1);
+		CHECK_INT(ring_look_again(ring), NSEC_PER_SEC);
+	}
+	end();
+}
+
+static jmp_buf left;
+
+static void on_left(void *arg, uint32_t probe, const void *data, size_t size)
+{
+	on_record(arg, probe, data, size);
+	if (seen.first % 3 == 0)
+		longjmp(left, 1);
+}
+
+/* As a Lua error in a handler does: its record is used up, no other is lost or comes twice. */
+static void left_by_longjmp(void)
+{
+	volatile int jumps = 0;
+
+	start(4096);
+	for (uint64_t i = 0; i < 20; i++)
+		CHECK_INT(push(1, i, 32), 0);
+	while (setjmp(left)) {
+		CHECK(ring_is_reading(ring));
+		CHECK_INT(consume(100), 0);
+		ring_end_round(ring);
+		CHECK(!ring_is_reading(ring));
+		jumps++;
+	}
+	while (ring_consume(ring, 100, on_left, NULL))
+		;
+	CHECK_INT(jumps, 6);
+	CHECK_INT(seen.n, 20);
+	CHECK_INT(seen.first, 20);
+	for (uint64_t i = 0; i < 60; i++) /* all of the room is free again */
+		CHECK_INT(push(1, i, 32), 0);
 	end();
 }
 
@@ -258,8 +386,12 @@ static const struct t_case cases[] = {
 	{ "records survive the wrap-around", around },
 	{ "a full ring takes records again when one was read", full },
 	{ "a round inside a round gives no record twice", nested },
-	{ "the ring is quiet when the next record causes a wake-up", quiet },
-	{ "with low latency it is quiet as soon as it is empty", low_latency },
+	{ "a reader that looks by itself is not woken, one that sleeps is", quiet },
+	{ "a record that wakes nobody is found by the last look", told_late },
+	{ "a reader that is late is woken once", late_reader },
+	{ "a burst wakes the reader, which then looks sooner", fills_up },
+	{ "with low latency every record causes a wake-up", low_latency },
+	{ "a longjmp out of a round uses its record up and no other", left_by_longjmp },
 };
 
 T_MAIN(cases)
