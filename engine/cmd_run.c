@@ -13,7 +13,7 @@
 #include "tracer.h"
 #include "util.h"
 
-#define DEFAULT_RING    (4ULL << 20)
+#define DEFAULT_RING    (8ULL << 20)
 #define DEFAULT_MEMORY  (256ULL << 20)
 #define DEFAULT_SECONDS 1.0
 

@@ -8,7 +8,7 @@
 #include "lua_json_event.h"
 
 #define MAX_FIELDS 128
-#define SLOTS	   512
+#define SLOTS      512
 
 /* A userdata in the metatable, under the address of this key. */
 static const char plan_key = 0;

@@ -90,15 +90,16 @@ static inline bool is_plain(unsigned char c)
 /* What is not plain at the start of s; returns its length. */
 static size_t add_special(struct json_text *t, const unsigned char *s, size_t n)
 {
+	static const char hex[] = "0123456789abcdef";
 	size_t len = utf8_length(s, n);
-	char esc[8];
 
 	if (*s == '"' || *s == '\\') {
-		snprintf(esc, sizeof(esc), "\\%c", *s);
-		json_add(t, esc, 2);
+		json_add(t, "\\", 1);
+		json_add(t, (const char *)s, 1);
 	} else if (*s < 0x20 || *s == 0x7f) {
-		snprintf(esc, sizeof(esc), "\\u%04x", *s);
-		json_add(t, esc, 6);
+		json_add(t, "\\u00", 4);
+		json_add(t, &hex[*s >> 4], 1);
+		json_add(t, &hex[*s & 15], 1);
 	} else if (len) {
 		json_add(t, (const char *)s, len);
 		return len;

@@ -77,6 +77,8 @@ static void close_now(lua_State *L, struct lprobe *lp)
 	free(lp->args);
 	lp->args = NULL;
 	lp->close_later = false;
+	lua_pushnil(L);
+	lua_rawsetp(L, LUA_REGISTRYINDEX, lp);
 	release(L, lp);
 }
 
@@ -102,6 +104,8 @@ static int l_close(lua_State *L)
 	}
 	/* Its own handler closes it: its ring is being read, so the rest has to wait for the loop. */
 	lp->close_later = true;
+	lua_settop(L, 1);
+	lua_rawsetp(L, LUA_REGISTRYINDEX, lp); /* till then it lives, even if this is its __gc */
 	probe_detach(lp->probe);
 	loop_timer_set(lp->housekeeping, 0, 0);
 	return 0;

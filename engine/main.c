@@ -14,7 +14,7 @@ const struct command commands[] = {
 	  "  -e CODE           run CODE\n"
 	  "  --limit-time S    stop a callback that runs longer than S seconds (default 1, 0: never)\n"
 	  "  --limit-mem MIB   memory that the script may use (default 256, 0: no limit)\n"
-	  "  --buffer SIZE     size of the event ring: bytes, or with K or M (default 4M)\n"
+	  "  --buffer SIZE     size of the event ring: bytes, or with K or M (default 8M)\n"
 	  "  -v, --verbose     tell more; twice: libbpf's messages too\n"
 	  "  -q, --quiet       errors only\n"
 	  "\n"

@@ -270,4 +270,3 @@ lua_State *script_set_running(struct script *s, lua_State *L)
 	s->running = L;
 	return old;
 }
-

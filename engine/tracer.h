@@ -19,8 +19,8 @@ struct loop;
 /* ring_bytes: size of the shared ring. NULL if out of memory. Nothing is loaded yet. */
 struct tracer *tracer_new(struct loop *loop, uint64_t ring_bytes);
 /* What to call a round of events in, which may be left by a longjmp: a protected call. */
-void tracer_set_guard(struct tracer *tracer, void (*guard)(void *arg, void (*fn)(void *), void *fn_arg),
-		      void *arg);
+void tracer_set_guard(struct tracer *tracer,
+		      void (*guard)(void *arg, void (*fn)(void *), void *fn_arg), void *arg);
 /* All probes must have been closed. */
 void tracer_free(struct tracer *tracer);
 struct loop *tracer_loop(const struct tracer *tracer);

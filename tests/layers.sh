@@ -24,13 +24,13 @@ not_units() { # extended regex of the units that may
 }
 
 includes '<(lua|lauxlib|lualib)\.h>' |
-	not_units 'script|luax|lua_.*|modules|cmd_.*' |
+	not_units 'script|script_.*|luax|lua_.*|modules|cmd_.*' |
 	complain 'includes Lua, which only script, luax, lua_*, modules and cmd_* may'
 includes '<bpf/' |
 	not_units 'log|record|record_.*|ring|object|ways|attach|hook|probe|probe_.*|socks|kmap|filter|filter_.*|globals|kbtf|kbtf_.*|patch|caps|agg_maps|agg_maps_.*|stage|stage_.*' |
 	complain 'includes libbpf, which is for the units below probe only'
 includes '"(lua.*|luax|script|cmd)\.h"' |
-	not_units 'script|luax|lua_.*|modules|cmd|cmd_.*|main' |
+	not_units 'script|script_.*|luax|lua_.*|modules|cmd|cmd_.*|main' |
 	complain 'includes a unit of the Lua layer from below it'
 includes '"(record|ring|object|ways|probe|tracer|pump|kmap|filter|script|lua.*)\.h"' |
 	grep -E '^engine/(loop|err|util|log)\.[ch]$' |

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
- * One event of 128 bytes for each getppid() of one process. The call's first argument, which the
+ * One event of 128 bytes and 12 fields for each getppid() of one process. The call's first argument, which the
  * kernel ignores, numbers the events, so that a reader can tell whether it got all of them.
  */
 #include "probe.h"
 
 #if defined(__TARGET_ARCH_x86)
-#define NR_GETPPID	110
+#define NR_GETPPID      110
 #define FIRST_ARG(regs) ((regs)->di)
 #else
-#define NR_GETPPID	173
+#define NR_GETPPID      173
 #define FIRST_ARG(regs) ((regs)->user_regs.regs[0])
 #endif
 
@@ -26,7 +26,7 @@ struct bench_event {
 	__u16 dport DOC("one of 4");
 	char comm[16];
 	char peer_comm[16];
-	__u8 id[16];
+	__u8 zero[16];
 };
 
 PROBE_EVENTS(struct bench_event, "one event per getppid() of a process");

@@ -14,7 +14,7 @@ struct event {
 	u64 ts_ns, latency_ns, tx_bytes, rx_bytes, cookie, saddr[2], daddr[2];
 	u32 pid;
 	u16 sport, dport;
-	char comm[16], peer_comm[16], id[16];
+	char comm[16], peer_comm[16], zero[16];
 };
 OUTPUT
 RAW_TRACEPOINT_PROBE(sys_enter)

@@ -62,8 +62,7 @@ int main(int argc, char **argv)
 		return 2;
 	pid = (uint32_t)atoi(argv[2]);
 	bpf_map__set_max_entries(bpf_object__find_map_by_name(obj, "events"), RING);
-	if (bpf_object__load(obj) ||
-	    bpf_map_update_elem(map_fd(obj, "writer"), &zero, &pid, 0) ||
+	if (bpf_object__load(obj) || bpf_map_update_elem(map_fd(obj, "writer"), &zero, &pid, 0) ||
 	    bpf_map_update_elem(map_fd(obj, "wakeups"), &zero, &never, 0) ||
 	    !bpf_program__attach(bpf_object__find_program_by_name(obj, "enter")))
 		return 1;

@@ -147,12 +147,13 @@ static void order(void)
 	encodes("{a = 1, b = 2}, {'a', 'a', 'b', 'a'}", "{\"a\":1,\"b\":2}");
 	encodes("{[7] = 1, [('x'):rep(50)] = 2}, {7, ('x'):rep(50), 7, ('x'):rep(50)}",
 		"{\"7\":1,\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\":2}");
-	script_ok("local t, order = {}, {} for i = 1, 200 do t['k' .. i] = i order[i] = 'k' .. i end "
-		  "for i = 1, 200 do order[200 + i] = 'k' .. i end t.last = 0 "
-		  "local n, at, j = 0, 0, bpf.json(t, order) "
-		  "for k, v in j:gmatch('\"k(%d+)\":(%d+)') do n = n + 1 "
-		  "assert(tonumber(k) == n and v == k) end "
-		  "assert(n == 200 and j:sub(-10) == ',\"last\":0}', j)");
+	script_ok(
+		"local t, order = {}, {} for i = 1, 200 do t['k' .. i] = i order[i] = 'k' .. i end "
+		"for i = 1, 200 do order[200 + i] = 'k' .. i end t.last = 0 "
+		"local n, at, j = 0, 0, bpf.json(t, order) "
+		"for k, v in j:gmatch('\"k(%d+)\":(%d+)') do n = n + 1 "
+		"assert(tonumber(k) == n and v == k) end "
+		"assert(n == 200 and j:sub(-10) == ',\"last\":0}', j)");
 	encodes("{z = 1, a = 2}, {'z'}", "{\"z\":1,\"a\":2}");
 	encodes("setmetatable({b = 1, a = 2}, {fields = {'b', 'a'}})", "{\"b\":1,\"a\":2}");
 	encodes("{setmetatable({b = 1, a = 2}, {fields = {'a', 'b'}})}", "[{\"a\":2,\"b\":1}]");
@@ -164,28 +165,29 @@ static void events(void)
 {
 	need_bpf();
 	script_start(0, 5);
-	script_ok("local cjson = require 'cjson' "
-		  "local ev, p p = bpf.load('tcpclose', function(e) ev = e end) "
-		  "p:inject({comm = 'a\"b', daddr = '::1', cookie = -1, old = true}) "
-		  "local function check(more) "
-		  "  local j = ev:json() assert(j == bpf.json(ev)) "
-		  "  assert(bpf.json({ev, ev}) == '[' .. j .. ',' .. j .. ']') "
-		  "  local back, n = cjson.decode(j), 0 "
-		  "  for k, v in pairs(ev) do n = n + 1 "
-		  "    assert(back[tostring(k)] == v or k == 'cookie' or type(v) == 'table', k) end "
-		  "  local at = 0 for _, name in ipairs(p.fields) do "
-		  "    local here = j:find('\"' .. name .. '\":', 1, true) "
-		  "    assert(here and here > at, name) at = here end "
-		  "  assert(not more or j:sub(-#more) == more, j) end "
-		  "check('\"old\":true}') "
-		  "ev.duration_ns, ev.tx_bytes, ev.comm = 7, nil, '\\n' check('\"old\":true}') "
-		  "ev.tx_bytes = 1.5 check() assert(ev:json():find('\"tx_bytes\":1.5', 1, true)) "
-		  "ev.mine = {1} check(',\"mine\":[1]}') ev.mine = nil "
-		  "ev[3] = 3 check(',\"3\":3}') ev[3] = nil "
-		  "ev.tx_bytes = {} check() ev.tx_bytes = print "
-		  "assert(not pcall(ev.json, ev)) ev.tx_bytes = 1 check('\"old\":true}') "
-		  "p.fields[1] = 'other' local j = ev:json() assert(cjson.decode(j).ts_ns == 0) "
-		  "p:close() p = nil collectgarbage() assert(ev:json() == j)");
+	script_ok(
+		"local cjson = require 'cjson' "
+		"local ev, p p = bpf.load('tcpclose', function(e) ev = e end) "
+		"p:inject({comm = 'a\"b', daddr = '::1', cookie = -1, old = true}) "
+		"local function check(more) "
+		"  local j = ev:json() assert(j == bpf.json(ev)) "
+		"  assert(bpf.json({ev, ev}) == '[' .. j .. ',' .. j .. ']') "
+		"  local back, n = cjson.decode(j), 0 "
+		"  for k, v in pairs(ev) do n = n + 1 "
+		"    assert(back[tostring(k)] == v or k == 'cookie' or type(v) == 'table', k) end "
+		"  local at = 0 for _, name in ipairs(p.fields) do "
+		"    local here = j:find('\"' .. name .. '\":', 1, true) "
+		"    assert(here and here > at, name) at = here end "
+		"  assert(not more or j:sub(-#more) == more, j) end "
+		"check('\"old\":true}') "
+		"ev.duration_ns, ev.tx_bytes, ev.comm = 7, nil, '\\n' check('\"old\":true}') "
+		"ev.tx_bytes = 1.5 check() assert(ev:json():find('\"tx_bytes\":1.5', 1, true)) "
+		"ev.mine = {1} check(',\"mine\":[1]}') ev.mine = nil "
+		"ev[3] = 3 check(',\"3\":3}') ev[3] = nil "
+		"ev.tx_bytes = {} check() ev.tx_bytes = print "
+		"assert(not pcall(ev.json, ev)) ev.tx_bytes = 1 check('\"old\":true}') "
+		"p.fields[1] = 'other' local j = ev:json() assert(cjson.decode(j).ts_ns == 0) "
+		"p:close() p = nil collectgarbage() assert(ev:json() == j)");
 	script_end();
 }
 
