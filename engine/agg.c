@@ -7,6 +7,7 @@
 #include "util.h"
 
 struct agg {
+	int holders; /* besides the first */
 	struct agg_spec spec;
 	struct agg_row **slots; /* a power of two, at most half of them used */
 	uint32_t nr_slots;
@@ -78,7 +79,7 @@ static void free_rows(struct agg *agg)
 
 void agg_free(struct agg *agg)
 {
-	if (!agg)
+	if (!agg || agg->holders-- > 0)
 		return;
 	free_rows(agg);
 	agg_row_free(&agg->spec, agg->rest);
@@ -86,6 +87,12 @@ void agg_free(struct agg *agg)
 	free(agg->slots);
 	free(agg->shown);
 	free(agg);
+}
+
+struct agg *agg_hold(struct agg *agg)
+{
+	agg->holders++;
+	return agg;
 }
 
 const struct agg_spec *agg_get_spec(const struct agg *agg)

@@ -111,7 +111,10 @@ const char *agg_what_name(enum agg_what what);
 
 /* 0 or -ENOMEM. */
 int agg_new(struct agg **agg, const struct agg_spec *spec, struct err *err);
+/* NULL is fine. With holders it is only the last call that frees. */
 void agg_free(struct agg *agg);
+/* One more agg_free() is needed. Returns agg. */
+struct agg *agg_hold(struct agg *agg);
 const struct agg_spec *agg_get_spec(const struct agg *agg);
 
 /* A key is made from its cells in the order of spec.by. Negative and positive numbers sort as such. */

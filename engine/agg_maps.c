@@ -229,7 +229,7 @@ int agg_maps_new(struct agg_maps **out, struct agg *agg, const struct layout *la
 	*out = NULL;
 	if (!maps)
 		return err_set(err, -ENOMEM, "out of memory");
-	maps->agg = agg;
+	maps->agg = agg_hold(agg);
 	maps->hist = maps->draining = maps->bank_fd[0] = maps->bank_fd[1] = maps->control_fd = -1;
 	rc = fill(maps, layout, prealloc, err);
 	if (rc) {
@@ -240,9 +240,15 @@ int agg_maps_new(struct agg_maps **out, struct agg *agg, const struct layout *la
 	return 0;
 }
 
+struct agg_maps *agg_maps_hold(struct agg_maps *maps)
+{
+	maps->holders++;
+	return maps;
+}
+
 void agg_maps_free(struct agg_maps *maps)
 {
-	if (!maps)
+	if (!maps || maps->holders-- > 0)
 		return;
 	if (maps->control)
 		munmap(maps->control, sizeof(*maps->control));
@@ -254,6 +260,7 @@ void agg_maps_free(struct agg_maps *maps)
 	agg_row_free(agg_get_spec(maps->agg), maps->row);
 	free(maps->keys);
 	free(maps->numbers);
+	agg_free(maps->agg);
 	free(maps);
 }
 

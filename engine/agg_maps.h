@@ -17,12 +17,14 @@ struct code;
 /*
  * Makes the maps for events of `layout`, of which copies are kept. prealloc: kernels before 6.1 need
  * memory set aside. 0; -EINVAL: a field that does not exist or can't be used so, more than one histogram,
- * a key or row that is too large; other -errno: the kernel refuses. agg must stay until agg_maps_free().
+ * a key or row that is too large; other -errno: the kernel refuses. Holds agg.
  */
 int agg_maps_new(struct agg_maps **maps, struct agg *agg, const struct layout *layout,
 		 bool prealloc, struct err *err);
 /* What was not collected is lost. Programs may go on counting: they hold the maps by themselves. */
 void agg_maps_free(struct agg_maps *maps);
+/* One more agg_maps_free() is needed. Returns maps. */
+struct agg_maps *agg_maps_hold(struct agg_maps *maps);
 /*
  * Appends code that adds the event at CODE_RECORD, and falls through at its end. It uses the registers
  * 0 to 5, and all CODE_WORDS words at CODE_ROOM. 0; lack of memory is told by code_finish().

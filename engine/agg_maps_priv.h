@@ -46,7 +46,8 @@ struct agg_control {
 };
 
 struct agg_maps {
-	struct agg *agg;
+	struct agg *agg; /* held */
+	int holders; /* besides the first */
 	struct bank_part parts[AGG_MAX_BY];
 	struct field values[AGG_MAX_VALUES];
 	void *names[AGG_MAX_BY]; /* of parts that are enums */

@@ -103,7 +103,7 @@ static void set_rate(lua_State *L, struct lprobe *lp, int index, const char *whe
 static int set_aggs(lua_State *L, struct lprobe *lp, struct err *err)
 {
 	bool waits = lp->handler != LUA_NOREF || lp->queue != LUA_NOREF;
-	struct agg_maps *maps[STAGE_MAX_AGGS];
+	struct agg_maps *maps[STAGE_MAX_AGGS + 1];
 	int n = 0, open = 0;
 
 	lua_rawgeti(L, LUA_REGISTRYINDEX, lp->aggs);
@@ -117,7 +117,7 @@ static int set_aggs(lua_State *L, struct lprobe *lp, struct err *err)
 			lua_pop(L, 1);
 			continue;
 		}
-		if (open < STAGE_MAX_AGGS)
+		if (open <= STAGE_MAX_AGGS)
 			maps[open] = a->maps;
 		lua_rawseti(L, -2, ++open);
 	}

@@ -125,6 +125,12 @@ int probe_aggregate(struct probe *p, struct agg *agg, struct agg_maps **maps, st
 	return agg_maps_new(maps, agg, p->layout, !caps_map_alloc(), err);
 }
 
+static void release_aggs(struct stage *stage)
+{
+	for (int i = 0; i < stage->nr_aggs; i++)
+		agg_maps_free(stage->aggs[i]);
+}
+
 int probe_set_aggs(struct probe *p, struct agg_maps *const *aggs, int n, bool quiet,
 		   struct err *err)
 {
@@ -133,14 +139,15 @@ int probe_set_aggs(struct probe *p, struct agg_maps *const *aggs, int n, bool qu
 
 	if (n > STAGE_MAX_AGGS)
 		return err_set(err, -E2BIG, "more than %d aggregations", STAGE_MAX_AGGS);
+	if (n == old.nr_aggs && quiet == old.quiet &&
+	    !memcmp(old.aggs, aggs, sizeof(*aggs) * (size_t)n))
+		return 0;
 	for (int i = 0; i < n; i++)
-		p->stage.aggs[i] = aggs[i];
+		p->stage.aggs[i] = agg_maps_hold(aggs[i]);
 	p->stage.nr_aggs = n;
 	p->stage.quiet = quiet;
-	if (n == old.nr_aggs && quiet == old.quiet &&
-	    !memcmp(old.aggs, p->stage.aggs, sizeof(old.aggs[0]) * (size_t)n))
-		return 0;
 	rc = restage(p, err);
+	release_aggs(rc ? &p->stage : &old);
 	if (rc)
 		p->stage = old;
 	return rc;

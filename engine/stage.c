@@ -25,6 +25,8 @@ void stage_fini(struct stage *s)
 	expr_free(s->where);
 	expr_free(s->threshold);
 	close_fd(&s->rate.map_fd);
+	for (int i = 0; i < s->nr_aggs; i++)
+		agg_maps_free(s->aggs[i]);
 }
 
 int stage_set_sample(struct stage *s, double part, struct err *err)

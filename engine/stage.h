@@ -50,7 +50,7 @@ struct stage {
 	struct expr *threshold; /* NULL: all */
 	uint64_t sample; /* connections in 2^32 */
 	struct stage_rate rate;
-	struct agg_maps *aggs[STAGE_MAX_AGGS]; /* not its own */
+	struct agg_maps *aggs[STAGE_MAX_AGGS]; /* held */
 	int nr_aggs;
 	bool quiet; /* aggregated only: nobody waits for events */
 };

@@ -52,6 +52,9 @@ int BPF_PROG(enter, const struct pt_regs *regs, long nr)
 	tgid = bpf_get_current_pid_tgid() >> 32;
 	if (!want || tgid != *want)
 		return 0;
+#ifdef BENCH_EMPTY
+	return 0;
+#endif
 	n = FIRST_ARG(regs);
 	ev.ts_ns = bpf_ktime_get_ns();
 	ev.latency_ns = n;
@@ -62,5 +65,12 @@ int BPF_PROG(enter, const struct pt_regs *regs, long nr)
 	ev.pid = tgid;
 	ev.dport = 80 + n / 32 % 4;
 	bpf_get_current_comm(ev.comm, sizeof(ev.comm));
+#ifdef BENCH_FILTER
+	/* as by hand: what `where` is compared with */
+	if (!(BENCH_FILTER)) {
+		COUNT(TALLY_FILTERED);
+		return 0;
+	}
+#endif
 	return event_send(&ev, sizeof(ev), ev.ts_ns);
 }
