@@ -207,6 +207,7 @@ struct branch {
 	int next; /* which of them is placed right behind; -1: neither */
 };
 
+/* A jump to the label, unless it follows. */
 void expr_code_goto(struct code *code, int label, struct branch to);
 /* if (dst op src) goto to.yes; else goto to.no */
 void expr_code_branch(struct code *code, int op, int dst, int src, struct branch to);

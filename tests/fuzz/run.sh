@@ -40,4 +40,4 @@ fuzz() {
 
 fuzz fuzz_record 600 record record_value filter err util
 fuzz fuzz_expr 600 expr expr_lex expr_parse expr_check expr_compare expr_arith expr_list \
-	expr_eval expr_code expr_code_mem code record record_value err util
+	expr_eval expr_branch expr_code expr_code_mem code record record_value err util
