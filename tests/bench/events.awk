@@ -60,6 +60,11 @@ function finish(    cpu, ticks) {
 		known[$2] = 1
 		rates[++nr_rates] = $2
 	}
+	if ($1 == "alone") {
+		for (i = 3; i < NF; i += 2)
+			add("alone", 0, $i, $(i + 1))
+		next
+	}
 	if ($1 == "none") {
 		add($1, $2, $3, $4)
 		base[$2] = $4 # of the same round
@@ -87,6 +92,9 @@ END {
 	title["bt-printf"] = "bpftrace printf, four fields"
 	title["bcc-perf"] = "BCC Python, perf buffer"
 	title["bcc-ring"] = "BCC Python, ring buffer"
+	printf "\nthe handlers alone, called by Lua, us: one number %s, sum by three keys %s, count and sum %s\n",
+		cell("alone", 0, "add", "%.3f"), cell("alone", 0, "sum", "%.3f"),
+		cell("alone", 0, "tables", "%.3f")
 	for (r = 1; r <= nr_rates; r++) {
 		rate = rates[r]
 		printf "\n%s; the call itself %s ns\n\n", rate ? rate " calls/s" : "as fast as possible",

@@ -71,18 +71,18 @@ def on_lost(count):
 
 
 def stop(*_):
-    raise KeyboardInterrupt
+    global ended
+    ended = True  # an exception would be lost in a callback
 
 
+ended = False
 signal.signal(signal.SIGINT, stop)
-try:
-    if perf:
-        bpf["events"].open_perf_buffer(on_event, page_cnt=64, lost_cb=on_lost)
-        while True:
-            bpf.perf_buffer_poll()
-    else:
-        bpf["events"].open_ring_buffer(on_event)
-        while True:
-            bpf.ring_buffer_poll()
-except KeyboardInterrupt:
-    print(f"events {seen} sum {total} lost {lost}")
+if perf:
+    bpf["events"].open_perf_buffer(on_event, page_cnt=64, lost_cb=on_lost)
+    poll = bpf.perf_buffer_poll
+else:
+    bpf["events"].open_ring_buffer(on_event)
+    poll = bpf.ring_buffer_poll
+while not ended:
+    poll(200)
+print(f"events {seen} sum {total} lost {lost}")

@@ -45,6 +45,7 @@
 
 #define START_MS  20000 /* a tool that takes longer is broken */
 #define QUIET_MS  100 /* using less than 2% of a CPU for so long: it has nothing left to do */
+#define AGAIN_MS  5000 /* after which it gets another SIGINT */
 #define MAX_PROGS 64
 #define SYSCALLS  100000
 
@@ -141,13 +142,16 @@ static void drain(int *fd, int ms)
 /* From SIGINT to the end, in ns; fd: its terminal, or -1. */
 static uint64_t stop_tool(int fd)
 {
-	uint64_t start = now_ns();
+	uint64_t start = now_ns(), again = start;
 	int status;
 
-	kill(tool, SIGINT);
 	while (!tool_ended(&status)) {
 		if (now_ns() - start > START_MS * 1000000ULL)
 			die("the tool ignores SIGINT");
+		if (now_ns() >= again) { /* bpftrace sometimes misses one */
+			kill(tool, SIGINT);
+			again = now_ns() + AGAIN_MS * 1000000ULL;
+		}
 		drain(&fd, 1);
 	}
 	return now_ns() - start;
