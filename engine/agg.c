@@ -2,7 +2,6 @@
 /* The table of rows: a hash with open addressing over a list of them. */
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/random.h>
 #include "agg_priv.h"
 #include "util.h"
 
@@ -12,7 +11,6 @@ struct agg {
 	struct agg_row **slots; /* a power of two, at most half of them used */
 	uint32_t nr_slots;
 	uint32_t n;
-	uint64_t seed; /* peers choose keys: they must not know where these go */
 	uint64_t overflow;
 	uint64_t dropped;
 	struct agg_row *rest; /* what found no room */
@@ -21,30 +19,6 @@ struct agg {
 };
 
 #define FIRST_SLOTS 64
-
-static uint64_t mix(uint64_t a, uint64_t b)
-{
-	unsigned __int128 product = (unsigned __int128)a * b;
-
-	return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-/* The last word overlaps the one before it, which is faster than a copy of some bytes. */
-static uint64_t hash_key(const struct agg *agg, const uint8_t *bytes, uint32_t len)
-{
-	uint64_t hash = agg->seed ^ len, word = 0;
-
-	if (len < 8) {
-		memcpy(&word, bytes, len);
-	} else {
-		for (uint32_t i = 0; i + 8 < len; i += 8) {
-			memcpy(&word, bytes + i, 8);
-			hash = mix(hash ^ word, 0x9e3779b97f4a7c15ULL);
-		}
-		memcpy(&word, bytes + len - 8, 8);
-	}
-	return mix(hash ^ word, 0xe7037ed1a0b428dbULL);
-}
 
 int agg_new(struct agg **out, const struct agg_spec *spec, struct err *err)
 {
@@ -62,8 +36,6 @@ int agg_new(struct agg **out, const struct agg_spec *spec, struct err *err)
 		agg_free(agg);
 		return err_set(err, -ENOMEM, "out of memory");
 	}
-	if (getrandom(&agg->seed, sizeof(agg->seed), GRND_NONBLOCK) != sizeof(agg->seed))
-		agg->seed = now_ns();
 	*out = agg;
 	return 0;
 }
@@ -155,9 +127,8 @@ static struct agg_row *insert(struct agg *agg, const uint8_t *key, uint32_t len,
 }
 
 /* The row of a key, new if need be; the rest, if there are too many; NULL: out of memory. */
-static struct agg_row *get_row(struct agg *agg, const uint8_t *key, uint32_t len)
+static struct agg_row *get_row(struct agg *agg, const uint8_t *key, uint32_t len, uint64_t hash)
 {
-	uint64_t hash = hash_key(agg, key, len);
 	struct agg_row *row = *find_slot(agg, key, len, hash);
 
 	if (row)
@@ -174,16 +145,15 @@ int agg_add(struct agg *agg, const struct agg_key *key, const struct agg_value *
 
 	if (key->too_long)
 		return -E2BIG;
-	row = get_row(agg, key->bytes, key->len);
+	row = get_row(agg, key->bytes, key->len, key->hash);
 	rc = row ? agg_row_add(&agg->spec, row, values) : -ENOMEM;
 	if (!rc && row == agg->rest)
 		agg->overflow++;
 	return rc;
 }
 
-static int put(struct agg *agg, const uint8_t *key, uint32_t len, const struct agg_row *from)
+static int put(struct agg *agg, struct agg_row *row, const struct agg_row *from)
 {
-	struct agg_row *row = key ? get_row(agg, key, len) : agg->rest;
 	int rc = row ? agg_row_merge(&agg->spec, row, from) : -ENOMEM;
 
 	if (!rc && row == agg->rest)
@@ -194,8 +164,10 @@ static int put(struct agg *agg, const uint8_t *key, uint32_t len, const struct a
 int agg_put(struct agg *agg, const struct agg_key *key, const struct agg_row *row)
 {
 	if (!key)
-		return put(agg, NULL, 0, row);
-	return key->too_long ? -E2BIG : put(agg, key->bytes, key->len, row);
+		return put(agg, agg->rest, row);
+	if (key->too_long)
+		return -E2BIG;
+	return put(agg, get_row(agg, key->bytes, key->len, key->hash), row);
 }
 
 int agg_merge(struct agg *agg, const struct agg *from)
@@ -206,12 +178,14 @@ int agg_merge(struct agg *agg, const struct agg *from)
 	for (uint32_t i = 0; i < from->nr_slots; i++) {
 		const struct agg_row *row = from->slots[i];
 
-		if (row && put(agg, agg_row_key(spec, row), row->key_len, row)) {
+		if (!row)
+			continue;
+		if (put(agg, get_row(agg, agg_row_key(spec, row), row->key_len, row->hash), row)) {
 			agg_drop(agg, row->count);
 			rc = -ENOMEM;
 		}
 	}
-	if (put(agg, NULL, 0, from->rest)) {
+	if (put(agg, agg->rest, from->rest)) {
 		agg_drop(agg, from->rest->count);
 		rc = -ENOMEM;
 	}
@@ -250,7 +224,7 @@ const struct agg_row *agg_find(const struct agg *agg, const struct agg_key *key)
 {
 	if (key->too_long)
 		return NULL;
-	return *find_slot(agg, key->bytes, key->len, hash_key(agg, key->bytes, key->len));
+	return *find_slot(agg, key->bytes, key->len, key->hash);
 }
 
 struct order {

@@ -80,6 +80,7 @@ struct agg_row {
 
 /* A key that is being put together. */
 struct agg_key {
+	uint64_t hash; /* the same in all tables of this process */
 	uint32_t len;
 	bool too_long;
 	uint8_t bytes[AGG_MAX_KEY];

@@ -10,6 +10,9 @@ struct hist_part {
 	uint64_t counts[HIST_PER_OCTAVE];
 };
 
+#define SLICES      32
+#define SLICE_SHIFT 58
+
 /*
  * Edges an octave apart differ by exactly 2, so one octave is enough: that of values whose top bit is
  * bit 63. A threshold is the edge there, rounded down: for integers v > edge is v > floor(edge).
@@ -20,7 +23,8 @@ static const struct {
 	const char *name;
 	double one; /* recorded units in the exported one */
 	int offset;
-	uint64_t thresholds[HIST_PER_OCTAVE];
+	uint64_t thresholds[HIST_PER_OCTAVE + 1]; /* the last is above all */
+	uint8_t below[SLICES]; /* thresholds below each slice of the octave; at most one is in it */
 } units[HIST_UNITS] = {
 	[HIST_ONE] = { "",
 		       1,
@@ -42,7 +46,10 @@ static const struct {
 			       0xe0ccdeec2a94e111ULL,
 			       0xeac0c6e7dd24392eULL,
 			       0xf5257d152486cc2cULL,
-		       } },
+			       UINT64_MAX,
+		       },
+		       { 0,  1,  2,  3,  3,  4,  4,  5,  6,  6,  7,  7,  8,  8,  9,  9,
+			 10, 10, 11, 11, 12, 12, 13, 13, 13, 14, 14, 15, 15, 15, 16, 16 } },
 	[HIST_NS] = { "ns",
 		      1e9,
 		      -478,
@@ -63,7 +70,10 @@ static const struct {
 			      0xe44f7742cb56e3ddULL,
 			      0xee6b280000000000ULL,
 			      0xf8f969d9b5abf948ULL,
-		      } },
+			      UINT64_MAX,
+		      },
+		      { 0,  1,  2,  2,  3,  3,  4,  5,  5,  6,  6,  7,  7,  8,  9,  9,
+			10, 10, 10, 11, 11, 12, 12, 13, 13, 13, 14, 14, 15, 15, 15, 16 } },
 	[HIST_US] = { "us",
 		      1e6,
 		      -318,
@@ -84,7 +94,10 @@ static const struct {
 			      0xe9ca347dbdc99d8fULL,
 			      0xf424000000000000ULL,
 			      0xfef31c84d29b9f02ULL,
-		      } },
+			      UINT64_MAX,
+		      },
+		      { 0, 0, 1,  2,  2,  3,  4,  4,  5,  5,  6,  6,  7,  7,  8,  8,
+			9, 9, 10, 10, 11, 11, 12, 12, 13, 13, 13, 14, 14, 14, 15, 15 } },
 	[HIST_MS] = { "ms",
 		      1e3,
 		      -159,
@@ -105,7 +118,10 @@ static const struct {
 			      0xe540423e6df55fd7ULL,
 			      0xef669c26a5aba363ULL,
 			      0xfa00000000000000ULL,
-		      } },
+			      UINT64_MAX,
+		      },
+		      { 0, 1,  1,  2,  3,  3,  4,  5,  5,  6,  6,  7,  7,  8,  8,  9,
+			9, 10, 10, 11, 11, 12, 12, 13, 13, 13, 14, 14, 15, 15, 15, 16 } },
 };
 
 enum hist_unit hist_unit_of(const char *field)
@@ -136,13 +152,9 @@ int hist_offset(enum hist_unit unit)
 /* m has bit 63 set, and stands for a value whose top bit is bit `top`. */
 static int find_bucket(enum hist_unit unit, uint64_t m, int top)
 {
-	const uint64_t *t = units[unit].thresholds;
-	int n = 0;
+	int n = units[unit].below[(m >> SLICE_SHIFT) & (SLICES - 1)];
 
-	for (int step = HIST_PER_OCTAVE / 2; step; step /= 2)
-		n += m > t[n + step - 1] ? step : 0;
-	/* n of the first 15 are below; the last one can be only if they all are */
-	n += m > t[n];
+	n += m > units[unit].thresholds[n];
 	return HIST_PER_OCTAVE * top + units[unit].offset - 1 + n;
 }
 
