@@ -82,6 +82,7 @@ int agg_spec_value(struct agg_spec *spec, enum agg_what what, const char *name, 
 			       what_names[what]);
 	spec->values[value].whats |= 1U << what;
 	columns->value[columns->n++] = (uint8_t)value;
+	columns->list |= columns->n > 1;
 	return 0;
 }
 

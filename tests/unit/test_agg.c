@@ -225,6 +225,7 @@ static void specs(void)
 	CHECK(agg_spec_same(&spec, &other));
 	CHECK_INT(agg_spec_value(&other, AGG_SUM, "w", &err), 0);
 	CHECK(!agg_spec_same(&spec, &other));
+	CHECK(other.columns[AGG_SUM].list && !other.columns[AGG_MAX].list);
 	CHECK_INT(agg_spec_sort(&other, "sum.w", &sort, &err), 0);
 	CHECK_INT(sort.value, 1);
 	CHECK_INT(agg_spec_sort(&other, "max", &sort, &err), 0);
