@@ -59,6 +59,7 @@ int BPF_PROG(enter, const struct pt_regs *regs, long nr)
 	ev.ts_ns = bpf_ktime_get_ns();
 	ev.latency_ns = n;
 	ev.tx_bytes = n * 3;
+	ev.rx_bytes = ev.ts_ns & 0xffffff;
 	ev.cookie = n;
 	ev.daddr.s6_addr32[2] = bpf_htonl(0xffff);
 	ev.daddr.s6_addr32[3] = bpf_htonl(0x0a000001 + n % 32);

@@ -3,14 +3,15 @@
 -- events.bpf.c. Prints `seen N` when it is interrupted.
 
 local object, pid, form, expression = table.unpack(arg)
-local by = { "comm", "daddr", "dport" }
+-- as many rows as bpftrace has by comm, pid and cpu, of values that are spread as nsecs are
+local by = { "comm", "pid", "sport" }
 
 local forms = {
   none = function() end,
   where = function(probe) probe:where(expression) end,
   count = function(probe) return probe:aggregate({ by = by }) end,
   all = function(probe)
-    return probe:aggregate({ by = by, sum = "latency_ns", hist = "latency_ns" })
+    return probe:aggregate({ by = by, sum = "rx_bytes", hist = "rx_bytes" })
   end,
 }
 
