@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 -- events.lua OBJECT PID FORM: what handlers of several forms do with the events of events.bpf.c.
--- Prints `events N sum N lost N` when it is interrupted. `events.lua alone` prints what the handlers
+-- Prints `events N sum N lost N missed N` when it is interrupted. `events.lua alone` prints what the handlers
 -- themselves take when Lua calls them, in us: `add T sum T tables T`.
 
 local object, pid, form = table.unpack(arg)
@@ -91,4 +91,4 @@ for _, by_addr in pairs(nested) do
 end
 local stats = probe:stats()
 assert(form ~= "tables" or count == stats.events)
-print(("events %d sum %d lost %d"):format(stats.events, total, stats.dropped))
+print(("events %d sum %d lost %d missed %d"):format(stats.events, total, stats.dropped, stats.missed))
