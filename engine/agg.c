@@ -11,6 +11,7 @@ struct agg {
 	struct agg_row **slots; /* a power of two, at most half of them used */
 	uint32_t nr_slots;
 	uint32_t n;
+	uint32_t age;
 	uint64_t overflow;
 	uint64_t dropped;
 	struct agg_row *rest; /* what found no room */
@@ -42,6 +43,7 @@ int agg_new(struct agg **out, const struct agg_spec *spec, struct err *err)
 
 static void free_rows(struct agg *agg)
 {
+	agg->age++;
 	for (uint32_t i = 0; agg->slots && i < agg->nr_slots; i++) {
 		agg_row_free(&agg->spec, agg->slots[i]);
 		agg->slots[i] = NULL;
@@ -138,18 +140,41 @@ static struct agg_row *get_row(struct agg *agg, const uint8_t *key, uint32_t len
 	return insert(agg, key, len, hash);
 }
 
-int agg_add(struct agg *agg, const struct agg_key *key, const struct agg_value *values)
+int agg_add_found(struct agg *agg, const struct agg_key *key, const struct agg_value *values,
+		  struct agg_row **found)
 {
 	struct agg_row *row;
 	int rc;
 
+	*found = NULL;
 	if (key->too_long)
 		return -E2BIG;
 	row = get_row(agg, key->bytes, key->len, key->hash);
 	rc = row ? agg_row_add(&agg->spec, row, values) : -ENOMEM;
-	if (!rc && row == agg->rest)
+	if (rc)
+		return rc;
+	if (row == agg->rest)
 		agg->overflow++;
-	return rc;
+	else
+		*found = row;
+	return 0;
+}
+
+int agg_add(struct agg *agg, const struct agg_key *key, const struct agg_value *values)
+{
+	struct agg_row *row;
+
+	return agg_add_found(agg, key, values, &row);
+}
+
+int agg_add_to(struct agg *agg, struct agg_row *row, const struct agg_value *values)
+{
+	return agg_row_add(&agg->spec, row, values);
+}
+
+uint32_t agg_age(const struct agg *agg)
+{
+	return agg->age;
 }
 
 static int put(struct agg *agg, struct agg_row *row, const struct agg_row *from)

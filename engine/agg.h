@@ -134,6 +134,15 @@ void agg_row_cell(const struct agg *agg, const struct agg_row *row, uint32_t *po
  * case of an error nothing has changed. Values of histograms must not be negative.
  */
 int agg_add(struct agg *agg, const struct agg_key *key, const struct agg_value *values);
+/*
+ * The same, and *row is where it went: NULL, or a row that agg_add_to() can be told as long as
+ * agg_age() stays what it is.
+ */
+int agg_add_found(struct agg *agg, const struct agg_key *key, const struct agg_value *values,
+		  struct agg_row **row);
+int agg_add_to(struct agg *agg, struct agg_row *row, const struct agg_value *values);
+/* Changes when rows go away. */
+uint32_t agg_age(const struct agg *agg);
 /* Adds all that a row has counted, to the row of `key`; NULL: to the rest. As agg_add(). */
 int agg_put(struct agg *agg, const struct agg_key *key, const struct agg_row *row);
 /* Adds all that `from` has. -ENOMEM: what had no room in memory is counted by agg_dropped(). */

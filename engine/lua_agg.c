@@ -3,15 +3,13 @@
  * The class bpf.Aggregate. Each object has a metatable of its own, so that its methods know it by an
  * upvalue and finding `add` takes no call: it runs for every event.
  */
-#include <errno.h>
+#include <stdlib.h>
 #include "agg_maps.h"
 #include "lua_agg_priv.h"
 #include "luax.h"
 #include "util.h"
 
 static const char class_key = 0; /* in every such metatable */
-
-#define SELF 1 /* upvalue */
 
 static struct lagg *open_self(lua_State *L, struct lagg *a, const char *where)
 {
@@ -20,10 +18,9 @@ static struct lagg *open_self(lua_State *L, struct lagg *a, const char *where)
 	return a;
 }
 
-/* The object that the method was called on: no other than the one it belongs to. raises */
-static struct lagg *self(lua_State *L, const char *where)
+struct lagg *lua_agg_self(lua_State *L, const char *where)
 {
-	struct lagg *a = lua_touserdata(L, lua_upvalueindex(SELF));
+	struct lagg *a = lua_touserdata(L, lua_upvalueindex(LUA_AGG_SELF));
 
 	if (lua_touserdata(L, 1) != a)
 		luaL_error(L, "%s: call it with a colon, on the aggregation that it was taken from",
@@ -34,7 +31,7 @@ static struct lagg *self(lua_State *L, const char *where)
 /* The same for what takes rows away. */
 static struct lagg *own_self(lua_State *L, const char *where)
 {
-	struct lagg *a = self(L, where);
+	struct lagg *a = lua_agg_self(L, where);
 
 	if (a->reading)
 		luaL_error(L, "%s: its rows are being read", where);
@@ -62,62 +59,6 @@ void lua_agg_sync(lua_State *L, struct lagg *a, const char *where)
 
 	if (a->maps && agg_maps_collect(a->maps, &err))
 		luax_throw(L, &err, where);
-}
-
-/* raises. */
-static int wrong_count(lua_State *L, const char *where, const char *what, int n, int want)
-{
-	lua_settop(L, 0);
-	lua_getiuservalue(L, lua_upvalueindex(SELF), 1);
-	lua_pushliteral(L, "");
-	for (int i = 1; i <= want; i++) {
-		lua_pushstring(L, i > 1 ? ", " : "");
-		lua_rawgeti(L, 1, i);
-		lua_concat(L, 3);
-	}
-	return luaL_error(L, "%s: expected %d %s (%s), got %d", where, want, what,
-			  lua_tostring(L, -1), n);
-}
-
-/* The fields of an event in the place of the arguments. */
-static void spread_event(lua_State *L, int n)
-{
-	luaL_checkstack(L, n + 4, "event");
-	lua_getiuservalue(L, 1, 1);
-	for (int i = 1; i <= n; i++) {
-		lua_rawgeti(L, 3, i);
-		lua_gettable(L, 2);
-	}
-	lua_remove(L, 3);
-	lua_remove(L, 2);
-}
-
-/* agg:add(by..., values...), agg:add(event) */
-static int l_add(lua_State *L)
-{
-	struct lagg *a = self(L, "agg:add");
-	const struct agg_spec *spec = agg_get_spec(a->agg);
-	int n = spec->nr_by + spec->nr_values, rc;
-	struct agg_value values[AGG_MAX_VALUES];
-	struct agg_key key;
-
-	if (lua_gettop(L) == 2 && lua_istable(L, 2))
-		spread_event(L, n);
-	if (lua_gettop(L) != 1 + n)
-		wrong_count(L, "agg:add", n == 1 ? "value" : "values", lua_gettop(L) - 1, n);
-	agg_key_start(&key);
-	for (int i = 0; i < spec->nr_by; i++)
-		lua_agg_take_cell(L, 2 + i, &key, "agg:add", spec->by[i]);
-	for (int i = 0; i < spec->nr_values; i++)
-		lua_agg_take_value(L, 2 + spec->nr_by + i, &spec->values[i], &values[i]);
-	/* an event's __index may have closed it */
-	rc = agg_add(open_self(L, a, "agg:add")->agg, &key, values);
-	if (rc)
-		luaL_error(L,
-			   rc == -E2BIG ? "agg:add: the key has more than %d bytes" :
-					  "agg:add: out of memory",
-			   AGG_MAX_KEY);
-	return 0;
 }
 
 /* agg:rows([opts]) -> list */
@@ -154,7 +95,7 @@ static int l_clear(lua_State *L)
 /* agg:merge(other) -> agg */
 static int l_merge(lua_State *L)
 {
-	struct lagg *a = self(L, "agg:merge"), *other = lua_agg_check(L, 2);
+	struct lagg *a = lua_agg_self(L, "agg:merge"), *other = lua_agg_check(L, 2);
 
 	if (a == other)
 		luaL_error(L, "agg:merge: can't merge with itself");
@@ -178,8 +119,8 @@ static int l_row(lua_State *L)
 	struct agg_key key;
 
 	if (lua_gettop(L) != 1 + spec->nr_by)
-		wrong_count(L, "agg:row", spec->nr_by == 1 ? "key" : "keys", lua_gettop(L) - 1,
-			    spec->nr_by);
+		lua_agg_wrong_count(L, "agg:row", spec->nr_by == 1 ? "key" : "keys",
+				    lua_gettop(L) - 1, spec->nr_by);
 	agg_key_start(&key);
 	for (int i = 0; i < spec->nr_by; i++)
 		lua_agg_take_cell(L, 2 + i, &key, "agg:row", spec->by[i]);
@@ -194,7 +135,7 @@ static int l_row(lua_State *L)
 /* #agg */
 static int l_len(lua_State *L)
 {
-	struct lagg *a = self(L, "#agg");
+	struct lagg *a = lua_agg_self(L, "#agg");
 
 	lua_agg_sync(L, a, "#agg");
 	lua_pushinteger(L, agg_keys(a->agg));
@@ -203,7 +144,7 @@ static int l_len(lua_State *L)
 
 static int l_tostring(lua_State *L)
 {
-	struct lagg *a = lua_touserdata(L, lua_upvalueindex(SELF));
+	struct lagg *a = lua_touserdata(L, lua_upvalueindex(LUA_AGG_SELF));
 
 	if (!a->agg || a->reading) {
 		lua_pushliteral(L, "Aggregate (closed)");
@@ -217,12 +158,14 @@ static int l_tostring(lua_State *L)
 /* agg:close(), __gc, __close */
 static int l_close(lua_State *L)
 {
-	struct lagg *a = lua_touserdata(L, lua_upvalueindex(SELF));
+	struct lagg *a = lua_touserdata(L, lua_upvalueindex(LUA_AGG_SELF));
 
 	if (a->reading)
 		luaL_error(L, "agg:close: its rows are being read");
 	agg_maps_free(a->maps);
 	agg_free(a->agg);
+	free(a->recent);
+	a->recent = NULL;
 	a->maps = NULL;
 	a->agg = NULL;
 	return 0;
@@ -231,12 +174,12 @@ static int l_close(lua_State *L)
 /* agg.overflow, agg.dropped, agg.fields: what is no method */
 static int l_index(lua_State *L)
 {
-	struct lagg *a = lua_touserdata(L, lua_upvalueindex(SELF));
+	struct lagg *a = lua_touserdata(L, lua_upvalueindex(LUA_AGG_SELF));
 	const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
 
 	lua_settop(L, 2);
 	if (str_eq(name, "fields")) {
-		lua_getiuservalue(L, lua_upvalueindex(SELF), 1);
+		lua_getiuservalue(L, lua_upvalueindex(LUA_AGG_SELF), 1);
 		lua_createtable(L, (int)lua_rawlen(L, -1), 0);
 		for (lua_Integer i = 1; lua_rawgeti(L, 3, i) != LUA_TNIL; i++)
 			lua_rawseti(L, 4, i);
@@ -266,10 +209,10 @@ static void set_metatable(lua_State *L)
 					 { "__gc", l_close },
 					 { "__close", l_close },
 					 { NULL, NULL } };
-	static const luaL_Reg methods[] = { { "add", l_add },     { "rows", l_rows },
-					    { "take", l_take },   { "clear", l_clear },
-					    { "merge", l_merge }, { "row", l_row },
-					    { "close", l_close }, { NULL, NULL } };
+	static const luaL_Reg methods[] = { { "add", lua_agg_add }, { "rows", l_rows },
+					    { "take", l_take },     { "clear", l_clear },
+					    { "merge", l_merge },   { "row", l_row },
+					    { "close", l_close },   { NULL, NULL } };
 	static const luaL_Reg others[] = { { "__index", l_index }, { NULL, NULL } };
 	int object = lua_gettop(L);
 
@@ -303,6 +246,8 @@ static void set_names(lua_State *L, const struct agg_spec *spec)
 		lua_rawseti(L, -2, i + j + 1);
 	}
 	lua_setiuservalue(L, -2, 1);
+	lua_newtable(L); /* texts that lua_agg_add() must not lose */
+	lua_setiuservalue(L, -2, 2);
 }
 
 struct agg *lua_agg_push(lua_State *L, const struct agg_spec *spec)
@@ -311,7 +256,7 @@ struct agg *lua_agg_push(lua_State *L, const struct agg_spec *spec)
 	struct err err;
 
 	luaL_checkstack(L, 10, "aggregate");
-	a = lua_newuserdatauv(L, sizeof(*a), 1);
+	a = lua_newuserdatauv(L, sizeof(*a), 2);
 	*a = (struct lagg){ 0 };
 	set_names(L, spec);
 	set_metatable(L);

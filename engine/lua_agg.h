@@ -8,10 +8,12 @@
 #include "agg.h"
 
 struct agg_maps;
+struct lagg_recent;
 
 struct lagg {
 	struct agg *agg; /* NULL: closed */
 	struct agg_maps *maps; /* of an aggregation in the kernel, else NULL; freed with agg */
+	struct lagg_recent *recent; /* rows that add() has found before, see lua_agg_add.c */
 	bool reading; /* its rows are being made into tables */
 };
 

@@ -15,6 +15,20 @@ static int bad_value(lua_State *L, int index, const char *where, const char *nam
 			  luax_typename(L, index));
 }
 
+int lua_agg_wrong_count(lua_State *L, const char *where, const char *what, int n, int want)
+{
+	lua_settop(L, 0);
+	lua_getiuservalue(L, lua_upvalueindex(LUA_AGG_SELF), 1);
+	lua_pushliteral(L, "");
+	for (int i = 1; i <= want; i++) {
+		lua_pushstring(L, i > 1 ? ", " : "");
+		lua_rawgeti(L, 1, i);
+		lua_concat(L, 3);
+	}
+	return luaL_error(L, "%s: expected %d %s (%s), got %d", where, want, what,
+			  lua_tostring(L, -1), n);
+}
+
 void lua_agg_take_cell(lua_State *L, int index, struct agg_key *key, const char *where,
 		       const char *name)
 {

@@ -5,11 +5,19 @@
 
 #include "lua_agg.h"
 
+#define LUA_AGG_SELF 1 /* upvalue of the methods: their object */
+
+/* The object that the method was called on: no other than the one it belongs to. raises */
+struct lagg *lua_agg_self(lua_State *L, const char *where);
+/* agg:add(by..., values...), agg:add(event) */
+int lua_agg_add(lua_State *L);
 /* raises. From the options table at index to a spec. [-0, +0] */
 void lua_agg_read_spec(lua_State *L, int index, const char *where, struct agg_spec *spec);
 /* raises. rows()'s own options, at index; nothing there: as the aggregation has them. [-0, +0] */
 void lua_agg_read_view(lua_State *L, int index, const char *where, const struct agg_spec *spec,
 		       struct agg_sort *sort, uint32_t *top);
+/* raises. "where: expected `want` WHAT (the fields' names), got n" */
+int lua_agg_wrong_count(lua_State *L, const char *where, const char *what, int n, int want);
 /* raises. One part of a key, from the stack, for the field `name`. [-0, +0] */
 void lua_agg_take_cell(lua_State *L, int index, struct agg_key *key, const char *where,
 		       const char *name);

@@ -86,6 +86,7 @@ END {
 	title["add"] = "bpfnet, arguments, adds one number"
 	title["sum"] = "bpfnet, arguments, sum by three keys"
 	title["tables"] = "bpfnet, arguments, count and sum by three keys"
+	title["agg"] = "bpfnet, arguments, the same by agg:add()"
 	title["event"] = "bpfnet, a table per event, adds one number"
 	title["json"] = "bpfnet, ev:json() of each event"
 	title["bt-count"] = "bpftrace count()"

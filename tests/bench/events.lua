@@ -1,10 +1,11 @@
 -- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 -- events.lua OBJECT PID FORM: what handlers of several forms do with the events of events.bpf.c.
 -- Prints `events N sum N lost N missed N` when it is interrupted. `events.lua alone` prints what the handlers
--- themselves take when Lua calls them, in us: `add T sum T tables T`.
+-- themselves take when Lua calls them, in us: `add T sum T tables T agg T`.
 
 local object, pid, form = table.unpack(arg)
 local total, count, nested = 0, 0, {}
+local agg = bpf.aggregate({ by = { "comm", "daddr", "dport" }, sum = "latency_ns" })
 
 local forms = {
   -- one number
@@ -45,6 +46,10 @@ local forms = {
     entry.n = entry.n + 1
     entry.sum = entry.sum + latency_ns
   end,
+  -- the same in C
+  agg = function(comm, daddr, dport, latency_ns)
+    agg:add(comm, daddr, dport, latency_ns)
+  end,
   -- an event as a table
   event = function(ev)
     total = total + ev.latency_ns
@@ -59,7 +64,7 @@ local forms = {
 if object == "alone" then
   local addrs, out = {}, {}
   for i = 0, 31 do addrs[i] = "10.0.0." .. i end
-  for _, name in ipairs { "add", "sum", "tables" } do
+  for _, name in ipairs { "add", "sum", "tables", "agg" } do
     local f, began = forms[name], os.clock()
     nested = {}
     if name == "add" then
@@ -89,6 +94,10 @@ for _, by_addr in pairs(nested) do
     end
   end
 end
+for _, row in ipairs(agg:rows()) do
+  count = count + row.count
+  total = total + row.sum
+end
 local stats = probe:stats()
-assert(form ~= "tables" or count == stats.events)
+assert(form ~= "tables" and form ~= "agg" or count == stats.events)
 print(("events %d sum %d lost %d missed %d"):format(stats.events, total, stats.dropped, stats.missed))

@@ -17,7 +17,7 @@
 
 #define BATCH   32 /* expressions in one program */
 #define RECORDS 32 /* that each program is run with */
-#define RANDOM  10000
+#define RANDOM  10000 /* random expressions, if BPFNET_RANDOM says nothing else */
 #define SIZE    ((int)sizeof(struct rec))
 
 /* What programs read and write, mapped. */
@@ -200,11 +200,13 @@ static void random_ones(void)
 {
 	static struct expr_random x = { .seed = 1 }, randoms[BATCH];
 	struct expr *exprs[BATCH];
+	const char *other = getenv("BPFNET_RANDOM");
+	int wanted = other ? atoi(other) : RANDOM;
 	long passed = 0, all = 0;
 
 	start();
 	x.layout = layout;
-	for (int n = 0; n < RANDOM; n += BATCH) {
+	for (int n = 0; n < wanted; n += BATCH) {
 		struct code code;
 		int fd;
 
