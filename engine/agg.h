@@ -65,7 +65,7 @@ struct agg_value {
 struct agg_cell {
 	uint64_t n; /* values that were not nil */
 	agg_int sum; /* of the whole ones */
-	agg_int min; /* min and max are there if n > 0 */
+	agg_int min; /* min and max are there if one of them is kept, and n > 0 */
 	agg_int max;
 	double real; /* sum of those that are not whole */
 	struct hist hist;

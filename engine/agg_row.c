@@ -45,10 +45,13 @@ void agg_row_free(const struct agg_spec *spec, struct agg_row *row)
 	free(row);
 }
 
-static void cell_number(struct agg_cell *cell, agg_int i)
+static void cell_number(unsigned whats, struct agg_cell *cell, agg_int i)
 {
-	cell->min = cell->n && cell->min < i ? cell->min : i;
-	cell->max = cell->n && cell->max > i ? cell->max : i;
+	/* only where they are wanted: they are in a cache line of their own */
+	if (whats & (1U << AGG_MIN | 1U << AGG_MAX)) {
+		cell->min = cell->n && cell->min < i ? cell->min : i;
+		cell->max = cell->n && cell->max > i ? cell->max : i;
+	}
 	cell->sum += i;
 	cell->n++;
 }
@@ -104,7 +107,7 @@ int agg_row_add(const struct agg_spec *spec, struct agg_row *row, const struct a
 	}
 	for (int i = 0; i < spec->nr_values; i++) {
 		if (values[i].type == AGG_INT) {
-			cell_number(&row->cells[i], values[i].i);
+			cell_number(spec->values[i].whats, &row->cells[i], values[i].i);
 		} else if (values[i].type == AGG_REAL) {
 			row->cells[i].real += values[i].real;
 			row->cells[i].n++;

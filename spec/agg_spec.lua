@@ -213,3 +213,45 @@ describe("hist.new{ unit }", function()
     assert.is_nil(other.max)
   end)
 end)
+
+describe("agg:add", function()
+  it("keeps keys apart whose texts come and go", function()
+    local agg = bpf.aggregate { by = { "name", "port" }, sum = "bytes", max_keys = 100000 }
+    -- more keys than it remembers by address, each text made anew, many collected in between
+    for round = 1, 3 do
+      for i = 1, 5000 do
+        agg:add("n" .. i, i % 3, i * round)
+        if i % 1000 == 0 then collectgarbage() end
+      end
+    end
+    assert.are.equal(5000, #agg)
+    for _, row in ipairs(agg:rows()) do
+      local i = math.tointeger(tonumber(row.name:sub(2)))
+      assert.are.same({ i % 3, 3, i * 6 }, { row.port, row.count, row.sum })
+    end
+  end)
+
+  it("does not take one type for another", function()
+    local agg = bpf.aggregate { by = "key" }
+    for _ = 1, 3 do
+      for _, key in ipairs { "1", 1, true, "true", -1, ("x"):rep(50), ("x"):rep(51) } do agg:add(key) end
+      agg:add(nil)
+      agg:add(false)
+    end
+    assert.are.equal(9, #agg)
+    for _, row in ipairs(agg:rows()) do assert.are.equal(3, row.count) end
+  end)
+
+  it("finds no row that was cleared", function()
+    local agg = bpf.aggregate { by = "key" }
+    agg:add("a")
+    agg:add("a")
+    assert.are.equal(2, agg:take()[1].count)
+    agg:add("a")
+    assert.are.equal(1, agg:row("a").count)
+    agg:clear()
+    assert.is_nil(agg:row("a"))
+    agg:add("a")
+    assert.are.equal(1, agg:take()[1].count)
+  end)
+end)
