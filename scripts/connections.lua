@@ -34,7 +34,8 @@
 --
 -- Destinations with failures come first, then those with most attempts. On a terminal each
 -- table takes the place of the one before. Ctrl-C shows the whole time. Beyond 4096
--- destinations the rest is counted together, as "(others)".
+-- destinations the rest is counted together, as "(others)"; beyond 10,000 in an interval, without
+-- telling failures apart.
 
 local args = require("bpfnet.args")
 local hist = require("bpfnet.hist")
@@ -50,7 +51,7 @@ local opt = args.parse(arg, {
 })
 
 local function new_record()
-  return { attempts = 0, failed = 0, latency = hist.new(), errors = {} }
+  return { attempts = 0, failed = 0, latency = hist.new({ unit = "ns" }), errors = {} }
 end
 
 local function merge(into, from)
@@ -64,14 +65,30 @@ end
 
 local now, total = top.new({ make = new_record }), top.new({ make = new_record })
 
-local function on_connect(comm, daddr, dport, latency_ns, error)
-  local record = now:get(comm, daddr, dport)
-  record.attempts = record.attempts + 1
-  if error then
-    record.failed = record.failed + 1
-    record.errors[error] = (record.errors[error] or 0) + 1
-  elseif latency_ns then
-    record.latency:add(latency_ns)
+-- Added up in the kernel: a node that connects a lot is the one that has no time for us.
+local probe = script.load("tcpconnect", { filter = opt.filter })
+local outcomes = probe:aggregate({
+  by = { "comm", "daddr", "dport", "error" }, hist = "latency_ns", min = "latency_ns", max = "latency_ns",
+})
+
+local function add(record, row)
+  record.attempts = record.attempts + row.count
+  if row.error then
+    record.failed = record.failed + row.count
+    record.errors[row.error] = (record.errors[row.error] or 0) + row.count
+  else
+    record.latency:merge(row.hist)
+  end
+end
+
+local function collect()
+  local rows = outcomes:take()
+  for _, row in ipairs(rows) do
+    add(now:get(row.comm, row.daddr, row.dport), row)
+  end
+  if rows.other and rows.other.count > 0 then
+    local others = now:others()
+    others.attempts = others.attempts + rows.other.count
   end
 end
 
@@ -132,6 +149,7 @@ local function print_heading(entries, span)
 end
 
 local function show(span)
+  collect()
   local entries, rows = (span.name == "total" and total or now):list(worse), {}
   for _, entry in ipairs(entries) do
     if not opt.failed or entry.value.failed > 0 then
@@ -145,11 +163,12 @@ local function show(span)
 end
 
 local function turn_over()
+  collect()
   total:merge(now, merge)
   now:clear()
 end
 
-local probe = script.attach("tcpconnect", { filter = opt.filter }, on_connect)
+script.start(probe)
 live.run({
   format = opt.format,
   interval = opt.interval,

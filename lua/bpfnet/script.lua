@@ -19,6 +19,11 @@ function script.fail(message, status)
   os.exit(status or 1, true) -- true closes the state, which detaches what is attached
 end
 
+-- What a failure says, without the name of the function that failed.
+local function plain(message)
+  return (message:gsub("^bpf%.%a+: ", ""):gsub("^probe:%a+: ", ""))
+end
+
 ---bpf.attach, but a failure ends the program with one line instead of a traceback.
 ---@param name string
 ---@param opts? bpf.Opts
@@ -27,10 +32,32 @@ end
 function script.attach(name, opts, on_event)
   local probe, message = bpf.try_attach(name, opts, on_event)
   if not probe then
-    script.fail((message:gsub("^bpf%.attach: ", "")))
+    script.fail(plain(message))
   end
   bpf.log("info", "%s: attached", name)
   return probe
+end
+
+---bpf.load, likewise; script.start() attaches.
+---@param name string
+---@param opts? bpf.Opts
+---@return bpf.Probe
+function script.load(name, opts)
+  local ok, probe = pcall(bpf.load, name, opts)
+  if not ok then
+    script.fail(plain(probe))
+  end
+  return probe
+end
+
+---Attaches a probe that was loaded, likewise.
+---@param probe bpf.Probe
+function script.start(probe)
+  local ok, message = pcall(probe.attach, probe)
+  if not ok then
+    script.fail(plain(message))
+  end
+  bpf.log("info", "%s: attached", probe.name)
 end
 
 local function tell(name, stats)

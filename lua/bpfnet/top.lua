@@ -21,7 +21,7 @@ local top = {}
 ---@field private make fun(): any
 ---@field private entries bpfnet.Top.Entry[]
 ---@field private tree table
----@field private others? bpfnet.Top.Entry
+---@field private rest? bpfnet.Top.Entry
 local Top = {}
 Top.__index = Top
 
@@ -34,15 +34,17 @@ end
 ---Forgets all records.
 ---@return bpfnet.Top self
 function Top:clear()
-  self.count, self.entries, self.tree, self.others = 0, {}, {}, nil
+  self.count, self.entries, self.tree, self.rest = 0, {}, {}, nil
   return self
 end
 
-function Top:_others()
-  if not self.others then
-    self.others = { keys = {}, value = self.make() }
+---Returns the record of all others.
+---@return any
+function Top:others()
+  if not self.rest then
+    self.rest = { keys = {}, value = self.make() }
   end
-  return self.others.value
+  return self.rest.value
 end
 
 function Top:_add(...)
@@ -67,7 +69,7 @@ function Top:get(...)
   for i = 1, select("#", ...) do
     node = node[(select(i, ...))]
     if node == nil then
-      return self.count < self.max and self:_add(...) or self:_others()
+      return self.count < self.max and self:_add(...) or self:others()
     end
   end
   return node
@@ -81,7 +83,7 @@ function Top:list(before)
   if before then
     table.sort(list, before)
   end
-  list[#list + 1] = self.others
+  list[#list + 1] = self.rest
   return list
 end
 
@@ -92,8 +94,8 @@ function Top:merge(other, merge)
   for _, entry in ipairs(other.entries) do
     merge(self:get(table.unpack(entry.keys)), entry.value)
   end
-  if other.others then
-    merge(self:_others(), other.others.value)
+  if other.rest then
+    merge(self:others(), other.rest.value)
   end
 end
 
