@@ -5,6 +5,7 @@
 # make check      install what is needed, build, and run all tests
 # make install    PREFIX=/usr/local DESTDIR=
 # make lint       formatting, static analysis
+# make bench      what it costs, beside bpftrace, libbpf-tools and BCC where they are installed
 # make deps       install what building and testing needs (Debian's packages)
 #
 # V=1 shows commands; STATIC=1 links everything in, for nodes with another libc.
@@ -51,7 +52,7 @@ LIB_OBJ  := $(filter-out $(OUT)/engine/main.o,$(C_OBJ)) $(OUT)/skels.o $(OUT)/em
 LUA_SRC  := $(sort $(wildcard lua/bpfnet/*.lua))
 SCRIPTS  := $(sort $(wildcard scripts/*.lua))
 
-.PHONY: all deps demo check test install lint clean
+.PHONY: all deps demo check test bench install lint clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -128,6 +129,9 @@ check: deps
 # Tests without installing anything; PART="unit spec" runs some.
 test: all
 	$(Q)tests/run $(PART)
+
+bench: all
+	$(Q)tests/bench/all
 
 install: all
 	install -D -m 755 $(OUT)/bpfnet $(DESTDIR)$(PREFIX)/bin/bpfnet
