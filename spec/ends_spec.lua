@@ -24,7 +24,8 @@ local function ended(code, act, options)
   local ids, count = helper.held(base)
   -- three probes and the table of sockets: more than ten programs, links and maps each
   assert.is_true(count > 30, "held " .. count)
-  assert.are.equal(0, helper.still_there(ids))
+  local left, names = helper.still_there(ids)
+  assert.are.equal(0, left, names)
   return status, child
 end
 

@@ -10,7 +10,7 @@ local WRONG = {
   { [[bpf.attach("socks")]], 'unknown probe "socks"' },
   { [[bpf.attach()]], "string expected" },
   { [[bpf.attach("tcpclose", {fliter = {}})]],
-    'unknown option "fliter", did you mean "filter"? (known: filter, fields' },
+    'unknown option "fliter", did you mean "filter"? (known: filter, where' },
   { [[bpf.attach("tcpclose", {1})]], "options have names, got a key of type integer" },
   { [[bpf.attach("tcpclose", {filter = 5})]],
     'bad option "filter": expected a table like {pid = 42}, got integer' },

@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 -- What the specs share: other processes, real traffic, and a look at what is left in the kernel.
 
-local cjson = require "cjson"
 local helper = {}
 
 local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$")
@@ -76,8 +75,11 @@ function helper.start(command)
   return child
 end
 
-local function show(kind)
-  return cjson.decode((helper.sh("bpftool -j %s show 2>/dev/null", kind)))
+-- What the kernel has: kind and id, as "map 42", to true.
+local function present()
+  local all = {}
+  for line in helper.sh(helper.out .. "/tests/ids"):gmatch("[^\n]+") do all[line] = true end
+  return all
 end
 
 ---Code for a script that writes down, once it is attached, what it holds in the kernel.
@@ -98,18 +100,23 @@ function helper.held(file)
   return ids, count
 end
 
----How many of those ids are still there; the kernel frees a thing a moment after its last user.
+---How many of those ids are still there, and which; the kernel frees a thing a moment after its last
+---user, on a busy machine later.
 function helper.still_there(ids)
-  local n
-  for _ = 1, 15 do
-    n = 0
+  local left
+  for _ = 1, 40 do
+    local all = present()
+    left = {}
     for kind, set in pairs(ids) do
-      for _, item in ipairs(show(kind)) do n = n + (set[item.id] and 1 or 0) end
+      for id in pairs(set) do
+        local name = kind .. " " .. id
+        if all[name] then left[#left + 1] = name end
+      end
     end
-    if n == 0 then return 0 end
+    if #left == 0 then return 0, "" end
     os.execute("sleep 0.2")
   end
-  return n
+  return #left, table.concat(left, ", ")
 end
 
 ---Path of a cgroup of our own, made when first asked for: by it our connections are told from
