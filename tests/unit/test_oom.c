@@ -285,6 +285,56 @@ static void probes(void)
 	script_end();
 }
 
+/* Loading is libbpf's, with thousands of allocations, so again only some fail. */
+static void stage_use(void)
+{
+	script_run(
+		"local p <close> = bpf.load('tcpclose', {where = \"comm in {'a', 'b'} and (rx_bytes / 3 "
+		"> 1KiB or daddr in {10.0.0.0/8, ::1})\", sample = 0.5, rate = {5, by = 'comm'}})\n"
+		"local a <close> = p:aggregate{by = {'comm', 'ended'}, hist = 'duration_ns', max = "
+		"{'rx_bytes', 'tx_bytes'}}\n"
+		"pcall(p.where, p, 'dport == ') p:inject{comm = 'a', rx_bytes = 9999}\n"
+		"p:where('dport in {1, 2, 5..9}') p:inject{dport = 5} a:take() tostring(a)\n");
+}
+
+static void stages(void)
+{
+	need_bpf();
+	script_start(0, 1);
+	/* so that the table of sockets stays, which takes a quarter of a second to go */
+	script_ok("other = bpf.load('tcpconnect')");
+	for (long n = 0; n < 16000; n += n < 100 ? 1 : 173) {
+		left = n;
+		stage_use();
+		left = -1;
+	}
+	stage_use();
+	CHECK(!script_error(script));
+	script_end();
+}
+
+static void aggregate(void)
+{
+	script_run(
+		"local a <close> = bpf.aggregate{by = {'k', 'n'}, sum = 'v', hist = 'v', topk = 2}\n"
+		"for i = 1, 70 do a:add('key' .. i % 40, i % 3, i * i) end\n"
+		"local b = bpf.aggregate{by = {'k', 'n'}, sum = 'v', hist = 'v'} b:merge(a)\n"
+		"a:rows() a:row('key1', 1) tostring(b) b:take{sort = 'count'} b:clear() b:close()\n"
+		"pcall(a.add, a) pcall(bpf.aggregate, {by = {}, sum = 1})\n");
+}
+
+static void aggregates(void)
+{
+	script_start(0, 1);
+	CHECK(each_failure(aggregate) > 50);
+	for_good = true;
+	CHECK(each_failure(aggregate) > 50);
+	for_good = false;
+	aggregate();
+	CHECK(!script_error(script));
+	script_end();
+}
+
 static const struct t_case cases[] = {
 	{ "layouts", layouts },
 	{ "filters", filters },
@@ -293,6 +343,8 @@ static const struct t_case cases[] = {
 	{ "a script with one failure", scripts_once },
 	{ "injected events", injections },
 	{ "a probe's life with one failure", probes },
+	{ "a probe's stage with one failure", stages },
+	{ "aggregations", aggregates },
 };
 
 T_MAIN(cases)
