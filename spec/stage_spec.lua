@@ -36,6 +36,13 @@ local function load(child, opts, on_event)
   return p
 end
 
+-- All calls were counted. The program runs for every system call of the node, so those runs that the
+-- kernel left out (missed) may have been about others.
+local function assert_all(calls, counted, missed)
+  assert.is_true(counted <= calls, ("%d of %d"):format(counted, calls))
+  assert.is_true(counted + missed >= calls, ("%d and %d missed of %d"):format(counted, missed, calls))
+end
+
 -- Closes of our own traffic under these options.
 local function closes(opts, scenarios)
   local got = {}
@@ -89,7 +96,7 @@ describe("where", function()
   end)
 
   it("changes between one event and the next: none is decided twice or by nobody", function()
-    local calls = 400000
+    local calls = 200000
     local child = caller(calls)
     local p = load(child, { where = "ts_ns % 2 == 0", buffer = 1 << 26 }, function(cookie) end) -- luacheck: ignore
     p:attach()
@@ -109,7 +116,7 @@ describe("where", function()
     local stats = p:stats()
     p:close()
     assert.are.equal(0, child.wait())
-    assert.are.equal(calls, stats.events + stats.filtered + stats.dropped + stats.missed)
+    assert_all(calls, stats.events + stats.filtered + stats.dropped, stats.missed)
     assert.is_true(changes > 10, changes .. " changes")
     assert.is_true(stats.events > 0 and stats.filtered > 0)
   end)
@@ -227,7 +234,7 @@ end)
 
 describe("rate", function()
   it("sends no more in a second, of each key", function()
-    local child = caller(200000)
+    local child = caller(100000)
     local n, seconds = 0, {}
     local p = load(child, { rate = { 100, by = { "comm", "dport" } } }, function(ts_ns, dport)
       n = n + 1
@@ -242,7 +249,7 @@ describe("rate", function()
     p:close()
     for key, count in pairs(seconds) do assert.is_true(count <= 100, key .. ": " .. count) end
     assert.is_true(n >= 100)
-    assert.are.equal(200000, n + stats.limited + stats.missed)
+    assert_all(100000, n + stats.limited, stats.missed)
   end)
 
   it("names what is wrong", function()
@@ -316,7 +323,7 @@ describe("an aggregation in the kernel", function()
   end)
 
   it("counts everything once while it is taken every 10 ms under two writers", function()
-    local calls = 300000
+    local calls = 150000
     local children = { caller(calls), caller(calls) }
     local probes, total, sum, takes = {}, 0, 0, 0
     local aggs = {}
@@ -353,7 +360,7 @@ describe("an aggregation in the kernel", function()
       p:close()
     end
     for _, child in ipairs(children) do assert.are.equal(0, child.wait()) end
-    assert.are.equal(2 * calls, aggregated + missed)
+    assert_all(2 * calls, aggregated, missed)
     assert.are.equal(aggregated, total)
     assert.is_true(takes > 5)
   end)
