@@ -3,11 +3,7 @@
 
 local helper = require "helper"
 
-local function ours(opts)
-  opts = opts or {}
-  opts.filter = { cgroup = helper.cgroup() }
-  return opts
-end
+local ours = helper.ours
 
 describe("bpf.probes()", function()
   it("says of each probe what it has and what works here", function()

@@ -134,6 +134,13 @@ function helper.cgroup()
   return helper.own_cgroup
 end
 
+---Options of a probe that sees the connections of that cgroup only.
+function helper.ours(opts)
+  opts = opts or {}
+  opts.filter = { cgroup = helper.cgroup() }
+  return opts
+end
+
 ---A command that runs traffic with these arguments in that cgroup.
 function helper.traffic_command(args)
   return ("sh -c 'echo $$ > %s/cgroup.procs; exec %s %s'"):format(helper.cgroup(), helper.traffic,

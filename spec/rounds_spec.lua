@@ -4,11 +4,7 @@
 
 local helper = require "helper"
 
-local function ours(opts)
-  opts = opts or {}
-  opts.filter = { cgroup = helper.cgroup() }
-  return opts
-end
+local ours = helper.ours
 
 -- Runs the loop until it ends without an error; the errors' texts.
 local function run_on()

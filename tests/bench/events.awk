@@ -7,21 +7,8 @@ function add(tool, rate, key, value,    k) {
 	values[k, ++n[k]] = value
 }
 
-# Medians of a key; least and most are left in lo and hi.
-function median(tool, rate, key,    k, i, j, t, m) {
-	k = tool SUBSEP rate SUBSEP key
-	m = n[k]
-	if (!m)
-		return ""
-	for (i = 2; i <= m; i++) {
-		t = values[k, i]
-		for (j = i - 1; j > 0 && values[k, j] > t; j--)
-			values[k, j + 1] = values[k, j]
-		values[k, j + 1] = t
-	}
-	lo = values[k, 1]
-	hi = values[k, m]
-	return m % 2 ? values[k, (m + 1) / 2] : (values[k, m / 2] + values[k, m / 2 + 1]) / 2
+function median(tool, rate, key) {
+	return median_of(tool SUBSEP rate SUBSEP key)
 }
 
 function cell(tool, rate, key, format,    m) {

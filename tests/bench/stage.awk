@@ -1,30 +1,15 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 # The tables of tests/bench/stage: medians [least-most] of "NAME call_ns VALUE" lines, and ratios.
 
-function median(name,    i, j, t, m) {
-	m = n[name]
-	if (!m)
-		return 0
-	for (i = 2; i <= m; i++) {
-		t = values[name, i]
-		for (j = i - 1; j > 0 && values[name, j] > t; j--)
-			values[name, j + 1] = values[name, j]
-		values[name, j + 1] = t
-	}
-	lo = values[name, 1]
-	hi = values[name, m]
-	return m % 2 ? values[name, (m + 1) / 2] : (values[name, m / 2] + values[name, m / 2 + 1]) / 2
-}
-
 # One row: the call with it, what it adds, and both as parts of another's.
 function row(name, title, other,    m, base) {
-	base = median("none")
-	m = median(name)
+	base = median_of("none")
+	m = median_of(name)
 	if (!m)
 		return
 	printf "| %s | %.0f [%.0f-%.0f] | %.0f", title, m, lo, hi, m - base
-	if (other && median(other))
-		printf " | %.2f | %.2f |\n", m / median(other), (m - base) / (median(other) - base)
+	if (other && median_of(other))
+		printf " | %.2f | %.2f |\n", m / median_of(other), (m - base) / (median_of(other) - base)
 	else
 		print " | | |"
 }
