@@ -87,10 +87,12 @@ static void housekeeping(void *arg)
 {
 	struct lprobe *lp = arg;
 
-	if (lp->close_later)
+	if (lp->close_later) {
 		close_now(script_callback_state(lp->script), lp);
-	else
-		tell_drops(lp);
+		return;
+	}
+	tell_drops(lp);
+	lprobe_drop_closed_aggs(script_callback_state(lp->script), lp);
 }
 
 /* p:close(), __gc, __close */

@@ -45,6 +45,8 @@ void lprobe_set_filter(lua_State *L, struct lprobe *lp, int index, const char *w
 void lprobe_set_fields(lua_State *L, struct lprobe *lp, int index, const char *where);
 /* raises. The options where, threshold, sample and rate of the table at index. [-0, +0] */
 void lprobe_set_stage(lua_State *L, struct lprobe *lp, int opts, const char *where);
+/* [-0, +0] Takes aggregations that the script has closed out of the kernel. */
+void lprobe_drop_closed_aggs(lua_State *L, struct lprobe *lp);
 /* raises. A handler has come or gone: are events sent, besides being added up? [-0, +0] */
 void lprobe_update_aggs(lua_State *L, struct lprobe *lp, const char *where);
 /* p:stats(); p.name, p.state, p.fields, p.maps and the methods; tostring(p) */

@@ -2,6 +2,7 @@
 /* Of the class bpf.Probe: what is decided about events in the kernel (stage.h). */
 #include <stdlib.h>
 #include <lauxlib.h>
+#include "log.h"
 #include "lua_agg.h"
 #include "lua_probe.h"
 #include "luax.h"
@@ -127,6 +128,15 @@ static int set_aggs(lua_State *L, struct lprobe *lp, struct err *err)
 	}
 	lua_pop(L, 1);
 	return probe_set_aggs(lp->probe, maps, open, open && !waits, err);
+}
+
+void lprobe_drop_closed_aggs(lua_State *L, struct lprobe *lp)
+{
+	struct err err;
+
+	/* What can't be done now is tried again by the next change. */
+	if (lp->aggs != LUA_NOREF && lua_checkstack(L, 4) && set_aggs(L, lp, &err))
+		log_msg(LOG_DEBUG, "probe '%s': %s", probe_name(lp->probe), err.msg);
 }
 
 void lprobe_update_aggs(lua_State *L, struct lprobe *lp, const char *where)

@@ -365,6 +365,19 @@ describe("an aggregation in the kernel", function()
     assert.is_true(takes > 5)
   end)
 
+  it("is taken out of the kernel when it is closed", function()
+    local p <close> = bpf.load("tcpclose", { filter = { cgroup = helper.cgroup() } })
+    local agg = p:aggregate { by = "comm" }
+    p:attach()
+    agg:close()
+    bpf.run(1.2) -- within a second
+    helper.traffic_facts("-c 2 echo4")
+    bpf.run(0.1)
+    assert.are.equal(4, p:stats().events)
+    assert.are.equal(0, p:stats().aggregated)
+    assert.has_error(function() agg:rows() end)
+  end)
+
   it("names what is wrong, and nothing has changed", function()
     local p <close> = bpf.load("tcpclose")
     local cases = {
