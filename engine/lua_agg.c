@@ -11,7 +11,7 @@
 
 static const char class_key = 0; /* in every such metatable */
 
-static struct lagg *open_self(lua_State *L, struct lagg *a, const char *where)
+struct lagg *lua_agg_open(lua_State *L, struct lagg *a, const char *where)
 {
 	if (!a->agg)
 		luaL_error(L, "%s: the aggregation is closed", where);
@@ -25,7 +25,7 @@ struct lagg *lua_agg_self(lua_State *L, const char *where)
 	if (lua_touserdata(L, 1) != a)
 		luaL_error(L, "%s: call it with a colon, on the aggregation that it was taken from",
 			   where);
-	return open_self(L, a, where);
+	return lua_agg_open(L, a, where);
 }
 
 /* The same for what takes rows away. */
@@ -50,7 +50,7 @@ struct lagg *lua_agg_check(lua_State *L, int index)
 	}
 	if (!a)
 		luaL_typeerror(L, index, "bpf.Aggregate");
-	return open_self(L, a, "bpf.Aggregate");
+	return lua_agg_open(L, a, "bpf.Aggregate");
 }
 
 void lua_agg_sync(lua_State *L, struct lagg *a, const char *where)
@@ -188,7 +188,7 @@ static int l_index(lua_State *L)
 	}
 	if (!str_eq(name, "overflow") && !str_eq(name, "dropped"))
 		return 0;
-	lua_agg_sync(L, open_self(L, a, "agg"), "agg");
+	lua_agg_sync(L, lua_agg_open(L, a, "agg"), "agg");
 	lua_pushinteger(L,
 			(lua_Integer)(*name == 'o' ? agg_overflow(a->agg) : agg_dropped(a->agg)));
 	return 1;
@@ -209,10 +209,11 @@ static void set_metatable(lua_State *L)
 					 { "__gc", l_close },
 					 { "__close", l_close },
 					 { NULL, NULL } };
-	static const luaL_Reg methods[] = { { "add", lua_agg_add }, { "rows", l_rows },
-					    { "take", l_take },     { "clear", l_clear },
-					    { "merge", l_merge },   { "row", l_row },
-					    { "close", l_close },   { NULL, NULL } };
+	static const luaL_Reg methods[] = { { "add", lua_agg_add }, { "adder", lua_agg_adder },
+					    { "rows", l_rows },     { "take", l_take },
+					    { "clear", l_clear },   { "merge", l_merge },
+					    { "row", l_row },       { "close", l_close },
+					    { NULL, NULL } };
 	static const luaL_Reg others[] = { { "__index", l_index }, { NULL, NULL } };
 	int object = lua_gettop(L);
 

@@ -9,8 +9,12 @@
 
 /* The object that the method was called on: no other than the one it belongs to. raises */
 struct lagg *lua_agg_self(lua_State *L, const char *where);
+/* raises if it is closed; returns it. */
+struct lagg *lua_agg_open(lua_State *L, struct lagg *a, const char *where);
 /* agg:add(by..., values...), agg:add(event) */
 int lua_agg_add(lua_State *L);
+/* agg:adder() -> function that is called as agg:add is, without agg */
+int lua_agg_adder(lua_State *L);
 /* raises. From the options table at index to a spec. [-0, +0] */
 void lua_agg_read_spec(lua_State *L, int index, const char *where, struct agg_spec *spec);
 /* raises. rows()'s own options, at index; nothing there: as the aggregation has them. [-0, +0] */

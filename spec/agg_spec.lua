@@ -231,6 +231,22 @@ describe("agg:add", function()
     end
   end)
 
+  it("is also a function by itself, for a handler", function()
+    local agg = bpf.aggregate { by = { "comm", "dport" }, sum = "tx_bytes" }
+    local p <close> = bpf.load("tcpclose", { fields = agg.fields }, agg:adder())
+    p:inject { comm = "a", dport = 80, tx_bytes = 5 }
+    p:inject { comm = "a", dport = 80, tx_bytes = 6 }
+    p:inject { comm = "b", dport = 80 }
+    agg:adder()({ comm = "b", dport = 80, tx_bytes = 1 })
+    assert.are.same({ 2, 11 }, { agg:row("a", 80).count, agg:row("a", 80).sum })
+    assert.are.same({ 2, 1 }, { agg:row("b", 80).count, agg:row("b", 80).sum })
+    assert.has_error(function() agg:adder()("a") end,
+      "agg:add: expected 3 values (comm, dport, tx_bytes), got 1")
+    local add = agg:adder()
+    agg:close()
+    assert.has_error(function() add("a", 1, 2) end, "agg:add: the aggregation is closed")
+  end)
+
   it("does not take one type for another", function()
     local agg = bpf.aggregate { by = "key" }
     for _ = 1, 3 do

@@ -227,6 +227,11 @@ local Aggregate = {}
 ---@param ... any
 function Aggregate:add(...) end
 
+---Returns add() as a function of its own, without the aggregation: for a handler, with
+---`fields = agg.fields`.
+---@return fun(...)
+function Aggregate:adder() end
+
 ---Returns the rows as they are now.
 ---@param view? bpf.AggregateView
 ---@return bpf.AggregateRows

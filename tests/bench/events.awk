@@ -74,6 +74,7 @@ END {
 	title["sum"] = "bpfnet, arguments, sum by three keys"
 	title["tables"] = "bpfnet, arguments, count and sum by three keys"
 	title["agg"] = "bpfnet, arguments, the same by agg:add()"
+	title["adder"] = "bpfnet, arguments, the same by agg:adder()"
 	title["event"] = "bpfnet, a table per event, adds one number"
 	title["json"] = "bpfnet, ev:json() of each event"
 	title["bt-count"] = "bpftrace count()"

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 -- events.lua OBJECT PID FORM: what handlers of several forms do with the events of events.bpf.c.
 -- Prints `events N sum N lost N missed N` when it is interrupted. `events.lua alone` prints what the handlers
--- themselves take when Lua calls them, in us: `add T sum T tables T agg T`.
+-- themselves take when Lua calls them, in us: `add T sum T tables T agg T adder T`.
 
 local object, pid, form = table.unpack(arg)
 local total, count, nested = 0, 0, {}
@@ -50,6 +50,8 @@ local forms = {
   agg = function(comm, daddr, dport, latency_ns)
     agg:add(comm, daddr, dport, latency_ns)
   end,
+  -- the same without Lua
+  adder = agg:adder(),
   -- an event as a table
   event = function(ev)
     total = total + ev.latency_ns
@@ -64,7 +66,7 @@ local forms = {
 if object == "alone" then
   local addrs, out = {}, {}
   for i = 0, 31 do addrs[i] = "10.0.0." .. i end
-  for _, name in ipairs { "add", "sum", "tables", "agg" } do
+  for _, name in ipairs { "add", "sum", "tables", "agg", "adder" } do
     local f, began = forms[name], os.clock()
     nested = {}
     if name == "add" then
@@ -78,7 +80,7 @@ if object == "alone" then
   return
 end
 
-local probe = bpf.load(object, forms[form])
+local probe = bpf.load(object, form == "adder" and { fields = agg.fields } or nil, forms[form])
 probe.maps.writer[0] = tonumber(pid)
 probe:attach()
 bpf.run()
@@ -99,5 +101,5 @@ for _, row in ipairs(agg:rows()) do
   total = total + row.sum
 end
 local stats = probe:stats()
-assert(form ~= "tables" and form ~= "agg" or count == stats.events)
+assert(form ~= "tables" and form ~= "agg" and form ~= "adder" or count == stats.events)
 print(("events %d sum %d lost %d missed %d"):format(stats.events, total, stats.dropped, stats.missed))
