@@ -68,14 +68,6 @@ static void load_field(struct code *code, const struct field *f, int dst)
 	code_alu_imm(code, bank_is_signed(f) ? BPF_ARSH : BPF_RSH, dst, 64 - bits);
 }
 
-/* Greatest common power of two of an offset and a size, at most 8. */
-static int chunk_of(uint32_t a, uint32_t b, uint32_t size)
-{
-	uint32_t bits = a | b | size | 8;
-
-	return (int)(bits & -bits);
-}
-
 /* The same byte n times. */
 static int64_t repeat(uint8_t byte, int n)
 {
@@ -118,7 +110,7 @@ static void copy_bytes(struct code *code, const struct bank_part *part)
 {
 	const struct field *f = &part->field;
 	uint32_t to = KEY + part->in_key.offset;
-	int n = chunk_of(f->offset, to, f->size), ended = code_label(code);
+	int n = code_widest(f->offset | to | f->size, 8), ended = code_label(code);
 
 	for (int i = 0; i < (int)f->size; i += n) {
 		code_load(code, n, R1, CODE_RECORD, (int)f->offset + i);

@@ -196,11 +196,6 @@ static bool is_jump(const struct bpf_insn *insn)
 	       BPF_OP(insn->code) != BPF_EXIT;
 }
 
-static bool is_wide(const struct bpf_insn *insn)
-{
-	return insn->code == (BPF_LD | BPF_DW | BPF_IMM);
-}
-
 /* Marks what can be reached. Backward jumps are rare, so it goes round until nothing changes. */
 static void find_reached(const struct code *code, bool *reached)
 {
@@ -211,11 +206,11 @@ static void find_reached(const struct code *code, bool *reached)
 		again = false;
 		for (int i = 0; i < code->n; i++) {
 			const struct bpf_insn *insn = &code->insns[i];
-			int next = i + (is_wide(insn) ? 2 : 1);
+			int next = i + (code_is_wide(insn) ? 2 : 1);
 
 			if (!reached[i])
 				continue;
-			if (is_wide(insn))
+			if (code_is_wide(insn))
 				reached[i + 1] = true;
 			if (is_jump(insn)) {
 				int to = code->labels[insn->off - 1];
@@ -253,7 +248,7 @@ static int move(struct code *code, const bool *reached, int *place, struct err *
 			insn.off = (__s16)off;
 		}
 		code->insns[place[i]] = insn;
-		if (is_wide(&insn)) {
+		if (code_is_wide(&insn)) {
 			code->insns[place[i] + 1] = code->insns[i + 1];
 			i++;
 		}

@@ -31,6 +31,22 @@ struct code {
 	bool too_long;
 };
 
+/* A constant of 64 bits, the one instruction that takes two places. */
+static inline bool code_is_wide(const struct bpf_insn *insn)
+{
+	return insn->code == (BPF_LD | BPF_DW | BPF_IMM);
+}
+
+/* The widest access, at most 8 bytes, that is aligned at `off` and not wider than `max`, which is > 0. */
+static inline int code_widest(uint32_t off, uint32_t max)
+{
+	uint32_t size = 8;
+
+	while (size > max || off % size)
+		size /= 2;
+	return (int)size;
+}
+
 void code_init(struct code *code);
 void code_free(struct code *code);
 /* A label to jump to, before or after it is placed. Each must be placed once. */

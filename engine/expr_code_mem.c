@@ -19,19 +19,9 @@ struct chunk {
 	int size; /* of the load */
 };
 
-/* The largest load at this offset that is aligned and not longer than `max`. */
-static int widest(uint32_t off, uint32_t max)
-{
-	int size = 8;
-
-	while ((uint32_t)size > max || off % (uint32_t)size)
-		size /= 2;
-	return size;
-}
-
 void expr_code_load(struct code *code, int size, int dst, uint32_t off)
 {
-	int step = widest(off, (uint32_t)size), shift;
+	int step = code_widest(off, (uint32_t)size), shift;
 
 	code_load(code, step, dst, CODE_RECORD, (int)off);
 	if (step < size && BYTE_ORDER == BIG_ENDIAN)
@@ -48,11 +38,11 @@ void expr_code_load(struct code *code, int size, int dst, uint32_t off)
 static struct chunk next_chunk(const struct match *m, uint32_t at)
 {
 	uint32_t left = m->n - at;
-	int size = widest(m->field->offset + at, m->field->size - at);
+	int size = code_widest(m->field->offset + at, m->field->size - at);
 
 	/* one byte too many costs a mask, two or more are cheaper as two loads */
 	if (left < (uint32_t)size && !(size >= 4 && left == (uint32_t)size - 1))
-		size = widest(m->field->offset + at, left);
+		size = code_widest(m->field->offset + at, left);
 	return (struct chunk){ at, left < (uint32_t)size ? left : (uint32_t)size, size };
 }
 
@@ -135,7 +125,7 @@ void expr_code_text(struct code *code, const struct node *n, struct branch to)
 static void gen_same(struct code *code, uint32_t a, uint32_t b, uint32_t len, struct branch to)
 {
 	while (len) {
-		int size = widest(a | b, len);
+		int size = code_widest(a | b, len);
 
 		code_load(code, size, BPF_REG_1, CODE_RECORD, (int)a);
 		code_load(code, size, BPF_REG_2, CODE_RECORD, (int)b);

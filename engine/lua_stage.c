@@ -193,26 +193,30 @@ void lprobe_set_stage(lua_State *L, struct lprobe *lp, int opts, const char *whe
 	lua_pop(L, 4);
 }
 
+/* The text in force, after another has been put in its place if there is an argument. */
+static int text_in_force(lua_State *L, set_text_fn set,
+			 const char *(*get)(const struct probe *probe), const char *name,
+			 const char *where)
+{
+	struct lprobe *lp = lprobe_check(L, where);
+
+	if (lua_gettop(L) > 1)
+		set_text(L, lp, 2, set, name, where);
+	lua_pushstring(L, get(lp->probe));
+	return 1;
+}
+
 /* p:where() -> text or nil; p:where(text) puts it in force; p:where("") lets all pass */
 int lprobe_where(lua_State *L)
 {
-	struct lprobe *lp = lprobe_check(L, "probe:where");
-
-	if (lua_gettop(L) > 1)
-		set_text(L, lp, 2, probe_set_where, "where", "probe:where");
-	lua_pushstring(L, probe_where(lp->probe));
-	return 1;
+	return text_in_force(L, probe_set_where, probe_where, "where", "probe:where");
 }
 
 /* p:threshold([text]) -> text or nil: likewise for what is sent */
 int lprobe_threshold(lua_State *L)
 {
-	struct lprobe *lp = lprobe_check(L, "probe:threshold");
-
-	if (lua_gettop(L) > 1)
-		set_text(L, lp, 2, probe_set_threshold, "threshold", "probe:threshold");
-	lua_pushstring(L, probe_threshold(lp->probe));
-	return 1;
+	return text_in_force(L, probe_set_threshold, probe_threshold, "threshold",
+			     "probe:threshold");
 }
 
 /* p:sample(part) -> p */

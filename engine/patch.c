@@ -29,14 +29,10 @@ struct patch {
 	size_t *place; /* from old to new positions; the last is the new length */
 };
 
-static bool is_wide(const struct bpf_insn *insn)
-{
-	return insn->code == (BPF_LD | BPF_DW | BPF_IMM);
-}
-
 static bool is_mark(const struct bpf_insn *insn)
 {
-	return is_wide(insn) && insn->src_reg == 0 && (uint32_t)insn[0].imm == (uint32_t)MARK &&
+	return code_is_wide(insn) && insn->src_reg == 0 &&
+	       (uint32_t)insn[0].imm == (uint32_t)MARK &&
 	       (uint32_t)insn[1].imm == (uint32_t)(MARK >> 32);
 }
 
@@ -50,7 +46,7 @@ static int find_places(struct patch *p)
 		const struct bpf_insn *insn = &p->old[i];
 
 		p->place[i] = at;
-		if (!is_wide(insn)) {
+		if (!code_is_wide(insn)) {
 			at++;
 			continue;
 		}
@@ -76,7 +72,7 @@ static int copy_insn(const struct patch *p, size_t i, struct bpf_insn *to)
 	long off;
 
 	*to = *insn;
-	if (is_wide(insn)) {
+	if (code_is_wide(insn)) {
 		to[1] = insn[1];
 		if (insn->src_reg == BPF_PSEUDO_FUNC)
 			to->imm = (int32_t)distance(p, i, insn->imm);
@@ -103,7 +99,7 @@ static int copy_all(const struct patch *p, struct bpf_insn *to)
 			memcpy(to + p->place[i], p->code, p->nr_code * sizeof(*to));
 		else
 			rc = copy_insn(p, i, to + p->place[i]);
-		i += is_wide(&p->old[i]);
+		i += code_is_wide(&p->old[i]);
 	}
 	return rc;
 }

@@ -14,15 +14,6 @@
 #define ROOM_WORD   8
 #define ROOM_KEY    16
 
-static int natural(uint32_t offset, uint32_t left)
-{
-	int size = 8;
-
-	while (offset % (uint32_t)size || (uint32_t)size > left)
-		size /= 2;
-	return size;
-}
-
 /* Copies the fields' bytes into the key, byte by byte where they are not aligned. */
 static void make_key(const struct stage_rate *rate, struct code *code)
 {
@@ -32,8 +23,8 @@ static void make_key(const struct stage_rate *rate, struct code *code)
 		const struct field *f = rate->by[i];
 
 		for (uint32_t done = 0; done < f->size;) {
-			int a = natural(f->offset + done, f->size - done);
-			int b = natural(to, f->size - done), size = a < b ? a : b;
+			int a = code_widest(f->offset + done, f->size - done);
+			int b = code_widest(to, f->size - done), size = a < b ? a : b;
 
 			code_load(code, size, BPF_REG_1, CODE_RECORD, (int)(f->offset + done));
 			code_store(code, size, CODE_ROOM, (int)to, BPF_REG_1);

@@ -53,11 +53,6 @@ void tracer_set_guard(struct tracer *t, void (*guard)(void *arg, void (*fn)(void
 	t->guard_arg = arg;
 }
 
-struct loop *tracer_loop(const struct tracer *t)
-{
-	return t->loop;
-}
-
 static void dispatch(void *arg, uint32_t number, const void *data, size_t size)
 {
 	struct probe *p = tracer_probe(arg, number);

@@ -23,7 +23,6 @@ void tracer_set_guard(struct tracer *tracer,
 		      void (*guard)(void *arg, void (*fn)(void *), void *fn_arg), void *arg);
 /* All probes must have been closed. */
 void tracer_free(struct tracer *tracer);
-struct loop *tracer_loop(const struct tracer *tracer);
 
 /* The shared ring, made when first asked for. */
 int tracer_ring(struct tracer *tracer, struct ring **ring, struct err *err);

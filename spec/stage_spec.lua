@@ -46,8 +46,7 @@ end
 -- Closes of our own traffic under these options.
 local function closes(opts, scenarios)
   local got = {}
-  opts.filter = { cgroup = helper.cgroup() }
-  local p = bpf.attach("tcpclose", opts, function(ev) got[#got + 1] = ev end)
+  local p = bpf.attach("tcpclose", helper.ours(opts), function(ev) got[#got + 1] = ev end)
   local facts = helper.traffic_facts(scenarios or "-c 5 echo4 echo6 serverclose")
   bpf.run(0.2)
   local stats = p:stats()
@@ -209,7 +208,7 @@ describe("sample", function()
       local key = ev.saddr .. ev.sport .. ev.daddr .. ev.dport
       seen[key] = (seen[key] or 0) + 1
     end
-    local opts = { sample = 0.5, filter = { cgroup = helper.cgroup() } }
+    local opts = helper.ours { sample = 0.5 }
     local a = bpf.attach("tcpconnect", opts, note)
     local b = bpf.attach("tcpaccept", opts, note)
     local c = bpf.attach("tcpclose", opts, note)
@@ -288,7 +287,7 @@ describe("an aggregation in the kernel", function()
       min = "duration_ns", max = "duration_ns", avg = "rx_bytes",
     }
     local mine = bpf.aggregate(spec)
-    local p = bpf.load("tcpclose", { filter = { cgroup = helper.cgroup() } },
+    local p = bpf.load("tcpclose", helper.ours(),
       function(ev) mine:add(ev) end)
     local kernel = p:aggregate(spec)
     p:attach()
@@ -301,7 +300,7 @@ describe("an aggregation in the kernel", function()
   end)
 
   it("sends no event while nobody handles them", function()
-    local p = bpf.load("tcpclose", { filter = { cgroup = helper.cgroup() } })
+    local p = bpf.load("tcpclose", helper.ours())
     local agg = p:aggregate { by = "comm" }
     p:attach()
     helper.traffic_facts("-c 3 echo4")
@@ -366,7 +365,7 @@ describe("an aggregation in the kernel", function()
   end)
 
   it("is taken out of the kernel when it is closed", function()
-    local p <close> = bpf.load("tcpclose", { filter = { cgroup = helper.cgroup() } })
+    local p <close> = bpf.load("tcpclose", helper.ours())
     local agg = p:aggregate { by = "comm" }
     p:attach()
     agg:close()
