@@ -125,6 +125,11 @@ const struct ways *object_ways(const struct object *o)
 	return &o->ways;
 }
 
+bool object_has_mark(const struct object *o, enum patch_mark which)
+{
+	return patch_has_mark(o->elf, o->size, which);
+}
+
 static int load_failed(struct object *o, int rc, struct err *err)
 {
 	const char *program = log_libbpf_program(), *missing = caps_missing();
@@ -142,7 +147,7 @@ static int load_failed(struct object *o, int rc, struct err *err)
 }
 
 /* bpf_object__load() with code in its programs */
-static int load_with(struct bpf_object *bpf, const struct code *code)
+static int load_with(struct bpf_object *bpf, const struct patch_set *code)
 {
 	int rc;
 
@@ -153,7 +158,7 @@ static int load_with(struct bpf_object *bpf, const struct code *code)
 	return rc;
 }
 
-int object_load(struct object *o, object_setup_fn setup, void *arg, const struct code *code,
+int object_load(struct object *o, object_setup_fn setup, void *arg, const struct patch_set *code,
 		struct err *err)
 {
 	int rc = 0;
@@ -206,7 +211,7 @@ static int set_hooks(struct object *o, const struct bpf_object *bpf)
 }
 
 static int load_body(struct object *o, struct bpf_object *bpf, object_setup_fn setup, void *arg,
-		     const struct code *code, struct err *err)
+		     const struct patch_set *code, struct err *err)
 {
 	struct ways ways;
 	int rc = ways_choose(&ways, bpf, &o->refused, *o->prefer ? o->prefer : NULL, err);
@@ -222,7 +227,7 @@ static int load_body(struct object *o, struct bpf_object *bpf, object_setup_fn s
 	return rc ? load_failed(o, rc, err) : 0;
 }
 
-int object_swap(struct object *o, object_setup_fn setup, void *arg, const struct code *code,
+int object_swap(struct object *o, object_setup_fn setup, void *arg, const struct patch_set *code,
 		struct err *err)
 {
 	struct bpf_object *bpf;

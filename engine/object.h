@@ -11,10 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "err.h"
+#include "patch.h"
 #include "ways.h"
 
 struct bpf_object;
-struct code;
 struct object;
 
 /* Prepares an opened object for loading: shared maps, constants. 0 or -errno with err set. */
@@ -27,16 +27,18 @@ void object_close(struct object *obj);
 struct bpf_object *object_bpf(const struct object *obj);
 const struct ways *object_ways(const struct object *obj);
 /*
- * Loads with the best ways; setup may be called more than once. code: what decides about each
- * event (NULL: all are sent), see patch.h.
+ * Loads with the best ways; setup may be called more than once. code: what decides at the marks
+ * in its programs (NULL: nothing is left out), see patch.h.
  */
-int object_load(struct object *obj, object_setup_fn setup, void *arg, const struct code *code,
+int object_load(struct object *obj, object_setup_fn setup, void *arg, const struct patch_set *code,
 		struct err *err);
+/* Is there a place in its programs for such code? */
+bool object_has_mark(const struct object *obj, enum patch_mark which);
 /*
  * Other code, also while attached: each event is decided on by the old or by the new, none by both.
  * 0, or -errno, and then the old one is still in force. Maps and variables stay as they are.
  */
-int object_swap(struct object *obj, object_setup_fn setup, void *arg, const struct code *code,
+int object_swap(struct object *obj, object_setup_fn setup, void *arg, const struct patch_set *code,
 		struct err *err);
 /* 0; -EAGAIN: a way turned out not to work, load again (with another one); -errno. */
 int object_attach(struct object *obj, struct err *err);

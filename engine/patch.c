@@ -7,56 +7,103 @@
 #include "patch.h"
 #include "util.h"
 
-#define MARK 0x62706e6574737467ULL /* STAGE_MARK of bpf/probe.h */
+static const struct bpf_insn r0_is[] = {
+	{ .code = BPF_ALU64 | BPF_MOV | BPF_K },
+	{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = 1 },
+};
 
-static const struct code *current;
+static const struct mark {
+	uint64_t constant; /* as it is written in the header in bpf/ */
+	int otherwise; /* r0, where there is no code */
+} marks[PATCH_MARKS] = {
+	[PATCH_STAGE] = { 0x62706e6574737467ULL, 0 },
+	[PATCH_PCAP_ETHER] = { 0x62706e6574706365ULL, 1 },
+	[PATCH_PCAP_IP] = { 0x62706e6574706369ULL, 1 },
+};
+
+/* What stands for a mark. */
+struct piece {
+	const struct bpf_insn *insns;
+	size_t n;
+};
+
+static const struct patch_set *current;
 
 /* libbpf reads the tables after we have returned, until the program is loaded. */
 static void *func_info, *line_info;
 
-static const struct bpf_insn send_all = { .code = BPF_ALU64 | BPF_MOV | BPF_K };
-
-void patch_use(const struct code *code)
+void patch_use(const struct patch_set *set)
 {
-	current = code;
+	current = set;
 }
 
 struct patch {
 	const struct bpf_insn *old;
 	size_t nr_old;
-	const struct bpf_insn *code; /* what stands for the mark */
-	size_t nr_code;
+	struct piece pieces[PATCH_MARKS];
 	size_t *place; /* from old to new positions; the last is the new length */
 };
 
-static bool is_mark(const struct bpf_insn *insn)
+/* The mark that a wide instruction loads, PATCH_MARKS if it is none. */
+static int mark_at(const struct bpf_insn *insn)
 {
-	return code_is_wide(insn) && insn->src_reg == 0 &&
-	       (uint32_t)insn[0].imm == (uint32_t)MARK &&
-	       (uint32_t)insn[1].imm == (uint32_t)(MARK >> 32);
+	uint64_t value;
+	int i = 0;
+
+	if (!code_is_wide(insn) || insn->src_reg)
+		return PATCH_MARKS;
+	value = (uint64_t)(uint32_t)insn[1].imm << 32 | (uint32_t)insn[0].imm;
+	while (i < PATCH_MARKS && marks[i].constant != value)
+		i++;
+	return i;
+}
+
+bool patch_has_mark(const void *elf, size_t size, enum patch_mark which)
+{
+	struct bpf_insn insn[2];
+
+	/* Programs are aligned in their file, so no section has to be looked for. */
+	for (size_t at = 0; at + sizeof(insn) <= size; at += sizeof(*insn)) {
+		memcpy(insn, (const char *)elf + at, sizeof(insn));
+		if (mark_at(insn) == (int)which)
+			return true;
+	}
+	return false;
+}
+
+static void choose_pieces(struct patch *p)
+{
+	for (int i = 0; i < PATCH_MARKS; i++) {
+		const struct code *code = current ? current->code[i] : NULL;
+
+		if (code && code->n)
+			p->pieces[i] = (struct piece){ code->insns, (size_t)code->n };
+		else
+			p->pieces[i] = (struct piece){ &r0_is[marks[i].otherwise], 1 };
+	}
 }
 
 /* Fills place; returns how many marks there are. */
 static int find_places(struct patch *p)
 {
 	size_t at = 0;
-	int marks = 0;
+	int found = 0;
 
 	for (size_t i = 0; i < p->nr_old; i++) {
-		const struct bpf_insn *insn = &p->old[i];
+		int mark;
 
 		p->place[i] = at;
-		if (!code_is_wide(insn)) {
+		if (!code_is_wide(&p->old[i])) {
 			at++;
 			continue;
 		}
-		p->place[i + 1] = at + 1;
-		at += is_mark(insn) ? p->nr_code : 2;
-		marks += is_mark(insn);
-		i++;
+		mark = mark_at(&p->old[i++]);
+		p->place[i] = at + 1;
+		at += mark < PATCH_MARKS ? p->pieces[mark].n : 2;
+		found += mark < PATCH_MARKS;
 	}
 	p->place[p->nr_old] = at;
-	return marks;
+	return found;
 }
 
 /* Distance of a jump at old position i, whose old distance is `off`. */
@@ -95,11 +142,15 @@ static int copy_all(const struct patch *p, struct bpf_insn *to)
 	int rc = 0;
 
 	for (size_t i = 0; i < p->nr_old && !rc; i++) {
-		if (is_mark(&p->old[i]))
-			memcpy(to + p->place[i], p->code, p->nr_code * sizeof(*to));
+		bool wide = code_is_wide(&p->old[i]);
+		int mark = wide ? mark_at(&p->old[i]) : PATCH_MARKS;
+
+		if (mark < PATCH_MARKS)
+			memcpy(to + p->place[i], p->pieces[mark].insns,
+			       p->pieces[mark].n * sizeof(*to));
 		else
 			rc = copy_insn(p, i, to + p->place[i]);
-		i += code_is_wide(&p->old[i]);
+		i += wide;
 	}
 	return rc;
 }
@@ -140,12 +191,11 @@ int patch_program(struct bpf_program *prog, struct bpf_prog_load_opts *opts)
 	struct patch p = {
 		.old = bpf_program__insns(prog),
 		.nr_old = bpf_program__insn_cnt(prog),
-		.code = current && current->n ? current->insns : &send_all,
-		.nr_code = current && current->n ? (size_t)current->n : 1,
 	};
 	struct bpf_insn *insns = NULL;
 	int rc = 0;
 
+	choose_pieces(&p);
 	p.place = malloc((p.nr_old + 1) * sizeof(*p.place));
 	if (!p.place)
 		return -ENOMEM;

@@ -14,16 +14,17 @@
 /* Code of the stage into the programs: by loading them, or by exchanging those that are loaded. */
 static int put_code(struct probe *p, bool swap, struct err *err)
 {
-	struct code code;
+	struct code stage;
+	struct patch_set set = { .code[PATCH_STAGE] = &stage };
 	int rc;
 
-	code_init(&code);
-	rc = stage_code(&p->stage, &code, err);
+	code_init(&stage);
+	rc = stage_code(&p->stage, &stage, err);
 	if (!rc && swap)
-		rc = object_swap(p->obj, probe_setup_object, p, &code, err);
+		rc = object_swap(p->obj, probe_setup_object, p, &set, err);
 	else if (!rc)
-		rc = object_load(p->obj, probe_setup_object, p, &code, err);
-	code_free(&code);
+		rc = object_load(p->obj, probe_setup_object, p, &set, err);
+	code_free(&stage);
 	return rc;
 }
 

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* What test_patch.c puts code into: two places for it, with jumps and calls over them. */
+/*
+ * What test_patch.c puts code into: two places for it, with jumps and calls over them, and places
+ * for code of other kinds in functions that are called.
+ */
+#include "pcap.h"
 #include "probe.h"
 
 struct patch_event {
@@ -30,4 +34,17 @@ int judge(__u64 *args)
 	if (second > 100)
 		second = 100;
 	return (int)(first * 1000000 + second * 1000 + twice(sum));
+}
+
+/* args: data, caplen, wirelen; returns what each call said, behind each other */
+SEC("raw_tp")
+int sift(__u64 *args)
+{
+	const void *data = (const void *)args[0];
+	__u32 caplen = args[1], wirelen = args[2], said;
+
+	said = pcap_passes_ether(data, caplen, wirelen);
+	said = said * 10 + pcap_passes_ip(data, caplen, wirelen);
+	said = said * 10 + pcap_passes_ether(data, caplen + 1, wirelen);
+	return (int)(said * 1000 + twice(wirelen));
 }

@@ -9,7 +9,7 @@
 #include "t.h"
 
 static struct bpf_object *obj;
-static struct code code;
+static struct code code, ether, ip;
 static struct err err;
 
 static int prepare(struct bpf_program *prog, struct bpf_prog_load_opts *opts, long unused)
@@ -20,6 +20,9 @@ static int prepare(struct bpf_program *prog, struct bpf_prog_load_opts *opts, lo
 
 static int load(void)
 {
+	const struct patch_set set = {
+		.code = { [PATCH_STAGE] = &code, [PATCH_PCAP_ETHER] = &ether, [PATCH_PCAP_IP] = &ip }
+	};
 	LIBBPF_OPTS(libbpf_prog_handler_opts, opts, .prog_prepare_load_fn = prepare);
 
 	log_catch_libbpf();
@@ -29,24 +32,33 @@ static int load(void)
 	obj = bpf_object__open_file(".output/unit/patch.bpf.o", NULL);
 	CHECK(obj);
 	CHECK_INT(code_finish(&code, &err), 0);
-	patch_use(&code);
+	CHECK_INT(code_finish(&ether, &err), 0);
+	CHECK_INT(code_finish(&ip, &err), 0);
+	patch_use(&set);
 	return bpf_object__load(obj);
+}
+
+static int run(const char *program, uint64_t a, uint64_t b, uint64_t c)
+{
+	uint64_t args[] = { a, b, c };
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = args, .ctx_size_in = sizeof(args));
+	int fd = bpf_program__fd(bpf_object__find_program_by_name(obj, program));
+
+	CHECK_INT(bpf_prog_test_run_opts(fd, &opts), 0);
+	return (int)opts.retval;
 }
 
 static int judge(uint64_t a, uint64_t b)
 {
-	uint64_t args[] = { a, b };
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = args, .ctx_size_in = sizeof(args));
-	int fd = bpf_program__fd(bpf_object__find_program_by_name(obj, "judge"));
-
-	CHECK_INT(bpf_prog_test_run_opts(fd, &opts), 0);
-	return (int)opts.retval;
+	return run("judge", a, b, 0);
 }
 
 static void end(void)
 {
 	bpf_object__close(obj);
 	code_free(&code);
+	code_free(&ether);
+	code_free(&ip);
 }
 
 static void sends_all_without_code(void)
@@ -107,12 +119,81 @@ static void refuses_what_is_too_long_to_jump_over(void)
 	end();
 }
 
+/* r0 = caplen < 100, behind n instructions that do nothing */
+static void load_short_only(struct code *to, int n)
+{
+	int yes = code_label(to);
+
+	for (int i = 0; i < n; i++)
+		code_mov_imm(to, BPF_REG_1, i);
+	code_load(to, 4, BPF_REG_1, BPF_REG_6, 8);
+	code_mov_imm(to, BPF_REG_0, 1);
+	code_jump_if_imm(to, BPF_JLT, BPF_REG_1, 100, yes);
+	code_mov_imm(to, BPF_REG_0, 0);
+	code_place(to, yes);
+}
+
+static void leaves_no_packet_out_without_code(void)
+{
+	CHECK_INT(load(), 0);
+	CHECK_INT(run("sift", 0, 100, 37), 111 * 1000 + 2 * 37);
+	end();
+}
+
+static void has_a_place_for_each_kind(void)
+{
+	load_short_only(&ether, 0);
+	CHECK_INT(load(), 0);
+	CHECK_INT(run("sift", 0, 98, 37), 111 * 1000 + 2 * 37);
+	CHECK_INT(run("sift", 0, 99, 37), 110 * 1000 + 2 * 37);
+	CHECK_INT(run("sift", 0, 100, 37), 10 * 1000 + 2 * 37);
+	CHECK_INT(judge(10, 20), 2 * 37);
+	end();
+}
+
+static void puts_all_kinds_in_at_once(void)
+{
+	code_load(&code, 8, BPF_REG_0, CODE_RECORD, 0);
+	load_short_only(&ether, 2000);
+	load_short_only(&ip, 100);
+	code_alu_imm(&ip, BPF_XOR, BPF_REG_0, 1);
+	CHECK_INT(load(), 0);
+	CHECK_INT(run("sift", 0, 98, 600), 101 * 1000 + 0 + 1200);
+	CHECK_INT(run("sift", 0, 99, 37), 100 * 1000 + 2 * 37);
+	CHECK_INT(run("sift", 0, 100, 37), 10 * 1000 + 2 * 37);
+	CHECK_INT(judge(10, 20), 10 * 1000000 + 20 * 1000 + 2 * 37);
+	end();
+}
+
+static void finds_marks_in_a_file(void)
+{
+	static char elf[1 << 20];
+	FILE *f = fopen(".output/unit/patch.bpf.o", "r");
+	size_t size = f ? fread(elf, 1, sizeof(elf), f) : 0;
+
+	CHECK(size && fclose(f) == 0);
+	CHECK(patch_has_mark(elf, size, PATCH_STAGE));
+	CHECK(patch_has_mark(elf, size, PATCH_PCAP_ETHER));
+	CHECK(patch_has_mark(elf, size, PATCH_PCAP_IP));
+	f = fopen(".output/tcpclose.bpf.o", "r");
+	size = f ? fread(elf, 1, sizeof(elf), f) : 0;
+	CHECK(size && fclose(f) == 0);
+	CHECK(patch_has_mark(elf, size, PATCH_STAGE));
+	CHECK(!patch_has_mark(elf, size, PATCH_PCAP_ETHER));
+	CHECK(!patch_has_mark(elf, size, PATCH_PCAP_IP));
+	CHECK(!patch_has_mark(elf, 8, PATCH_STAGE));
+}
+
 static const struct t_case cases[] = {
 	{ "a program without code sends all", sends_all_without_code },
 	{ "code decides at each place", decides_at_each_place },
 	{ "code moves what lies around it", moves_what_lies_around_it },
 	{ "code has jumps of its own", has_jumps_of_its_own },
 	{ "code that is too long is refused", refuses_what_is_too_long_to_jump_over },
+	{ "no packet is left out without code", leaves_no_packet_out_without_code },
+	{ "each kind of code has its places, also in functions", has_a_place_for_each_kind },
+	{ "code of all kinds goes in at once", puts_all_kinds_in_at_once },
+	{ "marks are found in an object file", finds_marks_in_a_file },
 };
 
 T_MAIN(cases)
