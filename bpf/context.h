@@ -25,10 +25,9 @@ const volatile __u64 cfg_per_cpu_offset = 0; /* the array __per_cpu_offset[] */
 struct pcpu_hot {
 	int preempt_count;
 } __attribute__((preserve_access_index));
+/* arm64: the low half of a 64-bit member */
 struct thread_info {
-	struct {
-		__u32 count;
-	} preempt __attribute__((preserve_access_index));
+	__u64 preempt_count;
 } __attribute__((preserve_access_index));
 struct task_struct___thread {
 	struct thread_info thread_info;
@@ -54,7 +53,7 @@ static __always_inline bool preempt_count(__u32 *count)
 #else
 	struct task_struct___thread *task = (void *)bpf_get_current_task();
 
-	*count = BPF_CORE_READ(task, thread_info.preempt.count);
+	*count = (__u32)BPF_CORE_READ(task, thread_info.preempt_count);
 	return true;
 #endif
 }

@@ -35,6 +35,7 @@ enum { BPF_ANY, BPF_NOEXIST, BPF_EXIST };
 enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_STACK_TRACE = 7,
 	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_LPM_TRIE = 11,
 	BPF_MAP_TYPE_RINGBUF = 27,
@@ -265,6 +266,14 @@ struct bpf_iter__task_file {
 	struct task_struct *task;
 	__u32 fd;
 	struct file *file;
+};
+
+/* Context of an iter/bpf_map_elem program. */
+struct bpf_iter__bpf_map_elem {
+	void *meta;
+	void *map;
+	void *key;
+	void *value;
 };
 
 #pragma clang diagnostic pop

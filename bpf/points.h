@@ -46,7 +46,7 @@ enum {
 #define POINT_ID(cookie)    ((__u32)((cookie)&0xff))
 #define POINT_ARG(cookie)   ((__u32)((cookie) >> 8 & 0xff))
 #define POINT_EXTRA(cookie) ((__u32)((cookie) >> 16 & 0xff))
-#define POINT_FLAGS(cookie) ((__u32)((cookie) >> 24 & 0xff))
+#define POINT_FLAGS(cookie) ((__u32)((cookie) >> 24))
 
 const volatile bool cfg_point_cookie = false; /* bpf_get_attach_cookie() is there (5.15) */
 

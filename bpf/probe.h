@@ -35,6 +35,11 @@ typedef __u32 opt_u32;
 #define OPT_NONE (~0ULL)
 /* An errno: its name in Lua and JSON, nil and null for 0. */
 typedef __s32 errno_t;
+typedef __u32 drop_reason_t;
+typedef __u64 ksym_t;
+typedef __s32 kstack_t;
+typedef __u8 tcp_flags_t;
+struct mac_addr { __u8 b[6]; };
 
 /* What stands before each event in the ring. */
 struct event_hdr {
@@ -165,6 +170,25 @@ static __always_inline int event_send(const void *ev, const __u64 size, __u64 ts
 	hdr->zero = 0;
 	__builtin_memcpy(hdr + 1, ev, size);
 	bpf_ringbuf_submit(hdr, wakeup_flags(ts_ns));
+	return 0;
+}
+
+/*
+ * The same for an event that lies in a map, right behind a struct event_hdr: for those that are too
+ * large for the stack.
+ */
+static __always_inline int event_send_in_place(struct event_hdr *hdr, const __u64 size, __u64 ts_ns)
+{
+	__u64 verdict = stage(hdr + 1);
+
+	if (verdict) {
+		COUNT(verdict & (TALLY_LINE - 1));
+		return 0;
+	}
+	hdr->probe = cfg_probe;
+	hdr->zero = 0;
+	if (bpf_ringbuf_output(&events, hdr, size + sizeof(*hdr), wakeup_flags(ts_ns)))
+		COUNT(TALLY_DROPPED);
 	return 0;
 }
 

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * podnet_run.h - the programs of podnet, and the following of packets; the last thing to include.
+ *
+ * Whoever includes it has defined struct packet (with `struct track track` first, and `struct facts
+ * facts` somewhere), and
+ *
+ *	packet_first(p)		p is new: all zero, but for its trace
+ *	packet_at(ctx, p, h)	it is at a point that is wanted; p->facts say how it looks
+ *	packet_end(ctx, p, h)	the same at its end
+ *	packet_lost(p, timeout)	its end was not seen: the memory belongs to another packet now,
+ *				or nothing has been heard of it for a while
+ */
+#ifndef BPFNET_PODNET_RUN_H
+#define BPFNET_PODNET_RUN_H
+
+#include "podnet.h"
+
+/* What has happened to a packet, besides its facts. */
+struct happened {
+	const struct nf *nf;
+	__u64 location; /* of a drop */
+	__u32 reason;
+	__u32 point;
+	enum identity identity;
+	__u8 zero[7];
+};
+
+struct drop {
+	__u64 location;
+	__u32 reason;
+	__u32 zero;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, PACKETS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64); /* address of the struct sk_buff */
+	__type(value, struct packet);
+} packets SEC(".maps");
+
+const struct packet no_packet; /* all zero */
+static const struct nf no_nf = { .spent_ns = OPT_NONE, .hook = HOOK_NONE, .verdict = VERDICT_NONE };
+
+static void packet_first(struct packet *p);
+static void packet_at(void *ctx, struct packet *p, const struct happened *what);
+static void packet_end(void *ctx, struct packet *p, const struct happened *what);
+static void packet_lost(struct packet *p, bool timeout);
+
+static __always_inline struct packet *find_packet(__u64 skb)
+{
+	return bpf_map_lookup_elem(&packets, &skb);
+}
+
+static __always_inline struct packet *new_packet(__u64 skb, const void *from)
+{
+	if (bpf_map_update_elem(&packets, &skb, from, BPF_ANY)) {
+		COUNT(TALLY_UNTRACKED);
+		return NULL;
+	}
+	return find_packet(skb);
+}
+
+/* The packet that another struct with the same data belongs to. */
+static __always_inline struct packet *find_parent(struct seen *s)
+{
+	__u64 *skb = bpf_map_lookup_elem(&heads, &s->i.head);
+	struct packet *p = skb && *skb != s->i.skb ? find_packet(*skb) : NULL;
+
+	/* it may have ended before its clones */
+	return p && p->track.head == s->i.head && packet_is(&p->track, s) ? p : NULL;
+}
+
+/* Copies of facts that the clone shares; it goes its own way from here. */
+static __always_inline struct packet *make_child(struct seen *s, const struct packet *parent,
+						 enum identity identity)
+{
+	struct packet *p = new_packet(s->i.skb, parent);
+
+	if (!p)
+		return NULL;
+	s->identity = identity;
+	p->track.ended = false;
+	p->track.head = s->i.head;
+	return p;
+}
+
+static __always_inline bool is_wanted(const struct seen *s)
+{
+	__u32 netns, pid;
+	struct sock_life *life;
+
+	if (!filter_active)
+		return true;
+	netns = netns_of(&s->i);
+	life = s->i.sk ? sock_life((void *)s->i.sk) : NULL;
+	pid = life ? life->pid : 0;
+	if (!pid && (s->flags & SEEN_READER ||
+		     (s->flags & SEEN_SENDER && s->i.sk && context() == CONTEXT_TASK)))
+		pid = bpf_get_current_pid_tgid() >> 32;
+	return filter_passes(&s->i, &s->h, netns, pid);
+}
+
+static __always_inline bool passes_pcap(const struct seen *s)
+{
+	__u32 mac = s->i.mac, l3 = s->i.l3, from = l3;
+	bool ether = mac != 0xffff && mac + 14 <= l3 && mac + 22 >= l3;
+	/* s->i.len counts from skb->data, which is at either header or behind: as good as it gets */
+	__u32 caplen;
+
+	if (ether)
+		from = mac;
+	caplen = s->i.linear_end - from;
+	if ((__s32)caplen < 0)
+		caplen = 0;
+	return ether ? pcap_passes_ether((void *)(s->i.head + from), caplen, s->i.len) :
+		       pcap_passes_ip((void *)(s->i.head + from), caplen, s->i.len);
+}
+
+/* Seen for the first time: the filters decide, once for all its way. */
+static __noinline struct packet *first_sight(struct seen *s)
+{
+	struct packet *p;
+
+	if (s->flags & SEEN_FOLLOW)
+		return NULL;
+	s->identity = IDENTITY_FIRST;
+	if (!is_wanted(s) || !passes_pcap(s)) {
+		COUNT(TALLY_FILTERED);
+		return NULL;
+	}
+	p = new_packet(s->i.skb, &no_packet);
+	if (!p)
+		return NULL;
+	/* unique: one CPU begins one packet at a time */
+	p->facts.trace = s->ts_ns << 6 | (bpf_get_smp_processor_id() & 63);
+	p->track.first_ns = s->ts_ns;
+	p->nf = no_nf;
+	if (!(s->flags & SEEN_END))
+		bpf_map_update_elem(&heads, &s->i.head, &s->i.skb, BPF_ANY);
+	packet_first(p);
+	return p;
+}
+
+static __noinline struct packet *follow(struct seen *s)
+{
+	struct packet *p = find_packet(s->i.skb), *parent;
+
+	s->print = headers_print(&s->h);
+	if (p && !p->track.ended && packet_is(&p->track, s)) {
+		if (s->identity == IDENTITY_MOVED)
+			bpf_map_update_elem(&heads, &s->i.head, &s->i.skb, BPF_ANY);
+		goto found;
+	}
+	if (p) {
+		if (!p->track.ended)
+			packet_lost(p, false);
+		bpf_map_delete_elem(&packets, &s->i.skb);
+	}
+	parent = find_parent(s);
+	p = parent ? make_child(s, parent, IDENTITY_CLONE) : first_sight(s);
+	if (!p)
+		return NULL;
+found:
+	track_update(&p->track, s);
+	set_facts(&p->facts, s);
+	return p;
+}
+
+/* The struct is freed. Its data may live on in clones, which lead here through `heads`. */
+static __always_inline void forget(struct packet *p, const struct seen *s, bool last_user)
+{
+	__u64 *first = bpf_map_lookup_elem(&heads, &s->i.head);
+	__u64 skb = first ? *first : 0;
+
+	if (skb == s->i.skb && !last_user) {
+		p->track.ended = true;
+		return;
+	}
+	bpf_map_delete_elem(&packets, &s->i.skb);
+	if (!skb || !last_user)
+		return;
+	if (skb != s->i.skb) {
+		p = find_packet(skb);
+		if (p && p->track.ended && p->track.head == s->i.head)
+			bpf_map_delete_elem(&packets, &skb);
+	}
+	bpf_map_delete_elem(&heads, &s->i.head);
+}
+
+static __always_inline void look(struct seen *s, const struct sk_buff *skb, enum point point,
+				 const __u32 flags, const bool trusted)
+{
+	s->ts_ns = bpf_ktime_get_ns();
+	s->point = point;
+	s->flags = flags;
+	s->identity = 0;
+	skb_read(&s->i, skb, flags >> 8 & 7, trusted);
+	skb_headers((struct skb_seen *)s);
+}
+
+static __always_inline void tell(void *ctx, struct packet *p, __u32 point, enum identity identity,
+				 const struct nf *nf)
+{
+	struct happened what = { .nf = nf, .point = point, .identity = identity };
+
+	if (point_wanted(point))
+		packet_at(ctx, p, &what);
+}
+
+static __noinline int passes_by(void *ctx, struct seen *s)
+{
+	struct packet *p = follow(s);
+
+	if (!p)
+		return 0;
+	if (s->point == POINT_ICMP_RCV || s->point == POINT_ICMPV6_RCV)
+		p->track.consumed = true;
+	tell(ctx, p, s->point, s->identity, NULL);
+	return 0;
+}
+
+static __noinline int is_read(void *ctx, struct seen *s)
+{
+	struct packet *p = follow(s);
+
+	if (!p)
+		return 0;
+	p->track.consumed = true;
+	tell(ctx, p, s->point, s->identity, NULL);
+	return 0;
+}
+
+static __always_inline int at_point(void *ctx, const struct sk_buff *skb, enum point point,
+				    const __u32 flags)
+{
+	struct seen s;
+
+	look(&s, skb, point, flags, true);
+	return passes_by(ctx, &s);
+}
+
+static __always_inline int at_end(void *ctx, struct seen *s, const struct drop *drop,
+				  const struct sk_buff *skb)
+{
+	struct packet *p = follow(s);
+	struct happened what = { .point = s->point };
+
+	if (!p)
+		return 0;
+	if (drop) {
+		what.location = drop->location;
+		what.reason = drop->reason;
+		what.nf = &p->nf;
+	} else if (what.point == POINT_FREED && p->track.consumed) {
+		what.point = POINT_DELIVERED;
+	}
+	what.identity = s->identity;
+	packet_end(ctx, p, &what);
+	forget(p, s, is_last_user(skb));
+	return 0;
+}
+
+#include "podnet_nf.h"
+#include "podnet_points.h"
+
+/* The engine runs this a few times in a second, and at last with 0. */
+volatile __u64 sweep_after_ns = 500000000;
+
+SEC("iter/bpf_map_elem")
+int sweep(struct bpf_iter__bpf_map_elem *ctx)
+{
+	__u64 now = bpf_ktime_get_ns(), *key = ctx->key, skb;
+	struct packet *p = ctx->value;
+
+	if (!key || !p || (__s64)(now - p->facts.ts_ns) < (__s64)sweep_after_ns)
+		return 0;
+	skb = *key;
+	p = find_packet(skb); /* what the iterator gives may not be sent */
+	if (!p)
+		return 0;
+	if (!p->track.ended)
+		packet_lost(p, true);
+	bpf_map_delete_elem(&heads, &p->track.head);
+	bpf_map_delete_elem(&packets, &skb);
+	return 0;
+}
+
+#endif
