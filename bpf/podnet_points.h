@@ -14,7 +14,7 @@
 
 #define OUT SEEN_DEV_DST
 
-const struct point_way point_ways[] SEC(".rodata.points") __attribute__((used)) = {
+static const struct point_way point_ways[] SEC(".rodata.points") __attribute__((used)) = {
 	TP("netif_rx", POINT_NETIF_RX, "device"),
 	TP("napi_gro_receive", POINT_NAPI_GRO_RECEIVE, "device"),
 	TP("netif_receive_skb", POINT_NETIF_RECEIVE_SKB, "device"),

@@ -40,7 +40,7 @@ struct {
 	__type(value, struct packet);
 } packets SEC(".maps");
 
-const struct packet no_packet; /* all zero */
+static const struct packet no_packet; /* all zero */
 static const struct nf no_nf = { .spent_ns = OPT_NONE, .hook = HOOK_NONE, .verdict = VERDICT_NONE };
 
 static void packet_first(struct packet *p);

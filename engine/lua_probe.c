@@ -6,6 +6,7 @@
 #include "log.h"
 #include "loop.h"
 #include "lua_bpf.h"
+#include "lua_packets.h"
 #include "lua_probe.h"
 #include "luax.h"
 #include "script.h"
@@ -131,7 +132,8 @@ static void on_event(void *arg, const void *event)
 static void read_opts(lua_State *L, int index, const char *where, struct probe_opts *opts)
 {
 	static const char *const known[] = { "filter", "where",  "threshold", "sample", "rate",
-					     "fields", "buffer", "latency",   "way",    NULL };
+					     "fields", "buffer", "latency",   "way",    LUA_PACKET_OPTS,
+					     NULL };
 
 	memset(opts, 0, sizeof(*opts));
 	if (!index)
@@ -154,6 +156,7 @@ static void read_opts(lua_State *L, int index, const char *where, struct probe_o
 		opts->way = lua_tostring(L, -1);
 	}
 	lua_pop(L, 3);
+	lua_packet_opts(L, index, where, opts);
 }
 
 /* [-0, +1] a closed Probe, so that whatever fails later, __gc finds a sane one */
@@ -190,6 +193,7 @@ static void open_probe(lua_State *L, struct lprobe *lp, const char *name, int op
 	lprobe_set_filter(L, lp, lua_gettop(L), where);
 	lua_pop(L, 2);
 	lprobe_set_stage(L, lp, opts_index, where);
+	lua_packet_threshold(L, lp, opts_index, where);
 }
 
 static void attach(lua_State *L, struct lprobe *lp, int index, const char *where)

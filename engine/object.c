@@ -293,10 +293,21 @@ uint64_t object_missed(const struct object *o)
 	return missed;
 }
 
-int object_iterate(struct object *o, const char *name, struct err *err)
+static struct bpf_link *attach_iter(const struct object *o, const char *name, const char *map_name)
 {
-	struct bpf_program *prog = bpf_object__find_program_by_name(o->bpf, name);
-	struct bpf_link *link = prog ? bpf_program__attach_iter(prog, NULL) : NULL;
+	const struct bpf_object *runs = o->body ? o->body : o->bpf;
+	struct bpf_program *prog = bpf_object__find_program_by_name(runs, name);
+	struct bpf_map *map = map_name ? bpf_object__find_map_by_name(runs, map_name) : NULL;
+	union bpf_iter_link_info info = { .map.map_fd = map ? (uint32_t)bpf_map__fd(map) : 0 };
+	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = map ? &info : NULL,
+		    .link_info_len = map ? sizeof(info) : 0);
+
+	return prog ? bpf_program__attach_iter(prog, &opts) : NULL;
+}
+
+int object_iterate(struct object *o, const char *name, const char *map, struct err *err)
+{
+	struct bpf_link *link = attach_iter(o, name, map);
 	char buf[256];
 	int fd, rc = 0;
 	ssize_t n;

@@ -48,7 +48,7 @@ void object_detach(struct object *obj);
  * preempted (recursion_misses, 5.12): nobody else can count what they would have seen.
  */
 uint64_t object_missed(const struct object *obj);
-/* Runs the object's iterator program `name` to its end. */
-int object_iterate(struct object *obj, const char *name, struct err *err);
+/* Runs the object's iterator program `name` to its end; map: the one it goes through, NULL: none. */
+int object_iterate(struct object *obj, const char *name, const char *map, struct err *err);
 
 #endif

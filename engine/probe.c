@@ -32,6 +32,8 @@ int probe_open(struct probe **out, struct tracer *tracer, const char *name,
 	p->stage.rate.map_fd = -1;
 	rc = probe_open_object(p, name, err);
 	if (!rc)
+		rc = probe_packets_open(p, &opts->packets, err);
+	if (!rc)
 		rc = tracer_add_probe(tracer, p, err);
 	if (rc < 0) {
 		probe_close(p);
@@ -46,6 +48,7 @@ void probe_close(struct probe *p)
 {
 	if (!p)
 		return;
+	probe_packets_stop(p);
 	object_close(p->obj);
 	if (p->number != UINT32_MAX)
 		tracer_remove_probe(p->tracer, p->number);
@@ -122,6 +125,7 @@ int probe_setup_object(void *arg, struct bpf_object *obj, struct err *err)
 	int rc;
 
 	probe_setup(obj, p->number);
+	probe_packets_setup(p, obj);
 	rc = share_map(p, obj, "events", ring_fd(p->ring), err);
 	if (!rc)
 		rc = share_map(p, obj, "wakeups", ring_wakeups_fd(p->ring), err);
@@ -174,12 +178,15 @@ int probe_attach(struct probe *p, struct err *err)
 	kbtf_release();
 	if (!rc)
 		p->state = PROBE_ATTACHED;
+	if (!rc)
+		rc = probe_packets_start(p, err);
 	return rc;
 }
 
 void probe_detach(struct probe *p)
 {
 	object_detach(p->obj);
+	probe_packets_stop(p);
 	if (p->state == PROBE_ATTACHED)
 		p->state = PROBE_LOADED;
 }

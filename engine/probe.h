@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include "err.h"
 #include "filter.h"
+#include "probe_packets.h"
 #include "record.h"
 #include "ways.h"
 
@@ -28,6 +29,8 @@ struct probe_opts {
 	const char *way; /* way to hook to prefer, NULL: the best */
 	uint64_t buffer; /* bytes of a ring of its own; 0: the shared one */
 	bool low_latency; /* wake the reader for every event */
+	const char *mode; /* "path" for the object NAME_path; NULL: NAME itself */
+	struct packet_opts packets;
 };
 
 struct probe_stats {

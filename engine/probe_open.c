@@ -68,6 +68,18 @@ static void name_from_path(struct probe *p, const char *path)
 		*dot = '\0';
 }
 
+/* podnet in the mode "path" is the object podnet_path. */
+static int add_mode(struct probe *p, const char *name, const char *mode, struct err *err)
+{
+	char full[sizeof(p->name)];
+
+	snprintf(full, sizeof(full), "%s_%s", name, mode);
+	if (!skel_find(full))
+		return err_set(err, -EINVAL, "probe '%s' has no %ss", name, mode);
+	snprintf(p->name, sizeof(p->name), "%s", full);
+	return 0;
+}
+
 static int find_object(struct probe *p, const char *name, const void **elf, size_t *size,
 		       struct err *err)
 {
@@ -85,6 +97,12 @@ static int find_object(struct probe *p, const char *name, const void **elf, size
 	if (!skel || str_eq(name, "socks"))
 		return no_such_probe(name, err);
 	snprintf(p->name, sizeof(p->name), "%s", name);
+	if (p->opts.mode) {
+		rc = add_mode(p, name, p->opts.mode, err);
+		if (rc)
+			return rc;
+		skel = skel_find(p->name);
+	}
 	*elf = skel->elf_bytes(size);
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include "stage.h"
 
 struct bpf_object;
+struct loop_timer;
 struct object;
 struct pump;
 struct ring;
@@ -36,6 +37,13 @@ struct probe {
 	uint64_t malformed;
 	uint64_t judged[VERDICT_AGGREGATED + 1]; /* injected events, by verdict */
 	uint64_t drops_told;
+	struct {
+		bool stack;
+		uint64_t timeout_ns;
+		uint8_t spans[PACKET_SPANS][2]; /* numbers of points */
+		struct loop_timer *timer;
+		bool told; /* that sweeping fails */
+	} packets;
 };
 
 /* Finds and opens the object of `name`, and reads the event's layout. 0 or -errno. */

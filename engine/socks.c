@@ -35,7 +35,7 @@ static int start(struct socks *s, struct err *err)
 			rc = object_attach(s->obj, err);
 	} while (rc == -EAGAIN);
 	/* Only now, so that no socket falls between the two. */
-	return rc ? rc : object_iterate(s->obj, "scan", err);
+	return rc ? rc : object_iterate(s->obj, "scan", NULL, err);
 }
 
 int socks_new(struct socks **out, const char *prefer, struct err *err)

@@ -46,6 +46,11 @@ void tracer_free(struct tracer *t)
 	free(t);
 }
 
+struct loop *tracer_loop(const struct tracer *t)
+{
+	return t->loop;
+}
+
 void tracer_set_guard(struct tracer *t, void (*guard)(void *arg, void (*fn)(void *), void *fn_arg),
 		      void *arg)
 {

@@ -21,6 +21,7 @@ struct tracer *tracer_new(struct loop *loop, uint64_t ring_bytes);
 /* What to call a round of events in, which may be left by a longjmp: a protected call. */
 void tracer_set_guard(struct tracer *tracer,
 		      void (*guard)(void *arg, void (*fn)(void *), void *fn_arg), void *arg);
+struct loop *tracer_loop(const struct tracer *tracer);
 /* All probes must have been closed. */
 void tracer_free(struct tracer *tracer);
 

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+#include <errno.h>
+#include <bpf/libbpf.h>
+#include "globals.h"
+#include "log.h"
+#include "loop.h"
+#include "object.h"
+#include "probe_packets.h"
+#include "probe_priv.h"
+#include "tracer.h"
+#include "util.h"
+
+#define SWEEP_NS (NSEC_PER_SEC / 4)
+
+static bool can_sweep(const struct probe *p)
+{
+	return bpf_object__find_program_by_name(object_bpf(p->obj), "sweep");
+}
+
+static const char *next_point(const void *arg, int i)
+{
+	const struct field *f = arg;
+
+	return i < f->nr_names ? f->names[i].name : NULL;
+}
+
+/* Number of a point; the field `from` of the event has all names. */
+static int point_number(const struct probe *p, const char *name, struct err *err)
+{
+	const struct field *f = layout_field(p->layout, "from");
+	const char *near;
+
+	for (int i = 0; i < f->nr_names; i++)
+		if (f->names[i].value && str_eq(f->names[i].name, name))
+			return (int)f->names[i].value;
+	near = nearest_name(name, next_point, f);
+	err_set(err, -ENOENT, "unknown point \"%s\"%s%s%s", name, near ? ", did you mean \"" : "",
+		near ? near : "", near ? "\"?" : "");
+	err_hint(err, "bpfnet probes podnet lists them");
+	return -ENOENT;
+}
+
+static int set_spans(struct probe *p, const struct packet_opts *opts, struct err *err)
+{
+	for (int i = 0; i < opts->nr_spans; i++) {
+		for (int end = 0; end < 2; end++) {
+			int n = point_number(p, opts->spans[i][end], err);
+
+			if (n < 0)
+				return n;
+			p->packets.spans[i][end] = (uint8_t)n;
+		}
+	}
+	return 0;
+}
+
+static int no_use(const struct probe *p, const char *option, struct err *err)
+{
+	err_set(err, -EINVAL, "probe '%s' has no use for the option \"%s\"", p->name, option);
+	err_hint(err, "it is for podnet");
+	return -EINVAL;
+}
+
+int probe_packets_open(struct probe *p, const struct packet_opts *opts, struct err *err)
+{
+	struct bpf_object *obj = object_bpf(p->obj);
+	const bool *stack = globals_find(obj, ".rodata", "cfg_stack", sizeof(*stack));
+	const void *spans = globals_find(obj, ".rodata", "cfg_spans", sizeof(p->packets.spans));
+
+	if (opts->stack && !stack)
+		return no_use(p, "stack", err);
+	if (opts->timeout_ns && !can_sweep(p))
+		return no_use(p, "timeout", err);
+	if (opts->nr_spans && !spans)
+		return no_use(p, "between", err);
+	if (spans && !opts->nr_spans)
+		return err_set(err, -EINVAL,
+			       "probe '%s' needs the option \"between\": pairs of points like "
+			       "{{\"ip_rcv\", \"sock_read\"}}",
+			       p->name);
+	p->packets.stack = opts->stack;
+	p->packets.timeout_ns = opts->timeout_ns;
+	return set_spans(p, opts, err);
+}
+
+void probe_packets_setup(struct probe *p, struct bpf_object *obj)
+{
+	bool *stack = globals_find(obj, ".rodata", "cfg_stack", sizeof(*stack));
+	void *spans = globals_find(obj, ".rodata", "cfg_spans", sizeof(p->packets.spans));
+	uint64_t *after = globals_find(obj, ".data", "sweep_after_ns", sizeof(*after));
+
+	if (stack)
+		*stack = p->packets.stack;
+	if (spans)
+		memcpy(spans, p->packets.spans, sizeof(p->packets.spans));
+	if (after && p->packets.timeout_ns)
+		*after = p->packets.timeout_ns;
+}
+
+static void sweep(void *arg)
+{
+	struct probe *p = arg;
+	struct err err;
+
+	if (object_iterate(p->obj, "sweep", "packets", &err) && !p->packets.told) {
+		p->packets.told = true;
+		log_msg(LOG_WARN, "%s", err.msg);
+	}
+}
+
+int probe_packets_start(struct probe *p, struct err *err)
+{
+	if (!can_sweep(p))
+		return 0;
+	if (!p->packets.timer)
+		p->packets.timer = loop_timer_new(tracer_loop(p->tracer), sweep, p);
+	if (!p->packets.timer)
+		return err_set(err, -ENOMEM, "out of memory");
+	loop_timer_set(p->packets.timer, SWEEP_NS, SWEEP_NS);
+	return 0;
+}
+
+void probe_packets_stop(struct probe *p)
+{
+	uint64_t *after, usual;
+
+	if (!p->packets.timer)
+		return;
+	loop_timer_free(p->packets.timer);
+	p->packets.timer = NULL;
+	after = globals_find(object_bpf(p->obj), ".data", "sweep_after_ns", sizeof(*after));
+	if (!after)
+		return;
+	usual = *after;
+	*after = 0;
+	sweep(p);
+	*after = usual;
+}

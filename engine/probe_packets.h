@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * probe_packets.h - what a probe that follows packets needs besides: constants for its mode, and
+ * the sweep, which tells and forgets packets whose end was not seen.
+ */
+#ifndef BPFNET_PROBE_PACKETS_H
+#define BPFNET_PROBE_PACKETS_H
+
+#include <stdint.h>
+#include "err.h"
+
+struct bpf_object;
+struct probe;
+
+#define PACKET_SPANS 8
+
+/* Options of such a probe; all zero: none given. */
+struct packet_opts {
+	bool stack; /* the kernel's stack with each event */
+	uint64_t timeout_ns; /* how long to wait for a packet's next point; 0: the usual time */
+	int nr_spans;
+	const char *spans[PACKET_SPANS][2]; /* names of points, the caller's until probe_open() returns */
+};
+
+/* What the options mean for this probe; -EINVAL for one that it has no use for, or no such point. */
+int probe_packets_open(struct probe *probe, const struct packet_opts *opts, struct err *err);
+/* Constants of an object that is about to be loaded. */
+void probe_packets_setup(struct probe *probe, struct bpf_object *obj);
+/* Sweeps from now on, a few times in a second. 0; -ENOMEM. */
+int probe_packets_start(struct probe *probe, struct err *err);
+/* Ends that; tells all packets that are still followed. Nothing may be attached any more. */
+void probe_packets_stop(struct probe *probe);
+
+#endif
