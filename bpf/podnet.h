@@ -203,8 +203,7 @@ static __always_inline void set_owner(struct facts *f, const struct seen *s)
 	bool own_task = s->flags & SEEN_READER;
 
 	if (sk)
-		f->cookie = life ? life->cookie :
-				   BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+		f->cookie = life ? life->cookie : BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
 	if (life && life->pid) {
 		f->pid = life->pid;
 		__builtin_memcpy(f->comm, life->comm, sizeof(f->comm));

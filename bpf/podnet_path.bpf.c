@@ -55,7 +55,8 @@ struct podnet_path_event {
 	struct podnet_hop hops[HOPS] DOC("the points");
 };
 
-PROBE_EVENTS(struct podnet_path_event, "a packet's whole way through this host, one event per packet");
+PROBE_EVENTS(struct podnet_path_event,
+	     "a packet's whole way through this host, one event per packet");
 
 #define PACKETS 8192
 

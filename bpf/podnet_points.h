@@ -20,8 +20,7 @@ static const struct point_way point_ways[] SEC(".rodata.points") __attribute__((
 	TP("netif_receive_skb", POINT_NETIF_RECEIVE_SKB, "device"),
 	FN("packet_rcv", POINT_PACKET_RCV, "packet", "packet_rcv", 0, SEEN_FOLLOW),
 	FN("tpacket_rcv", POINT_TPACKET_RCV, "packet", "tpacket_rcv", 0, SEEN_FOLLOW),
-	FN("br_handle_frame", POINT_BR_HANDLE_FRAME, "bridge", "br_handle_frame", 0,
-	   POINT_DEREF),
+	FN("br_handle_frame", POINT_BR_HANDLE_FRAME, "bridge", "br_handle_frame", 0, POINT_DEREF),
 	FN("br_nf_pre_routing", POINT_BR_NF_PRE_ROUTING, "bridge", "br_nf_pre_routing", 1, 0),
 	FN("br_nf_pre_routing_finish", POINT_BR_NF_PRE_ROUTING_FINISH, "bridge",
 	   "br_nf_pre_routing_finish", 2, 0),
@@ -30,8 +29,8 @@ static const struct point_way point_ways[] SEC(".rodata.points") __attribute__((
 	FN("br_handle_frame_finish", POINT_BR_HANDLE_FRAME_FINISH, "bridge",
 	   "br_handle_frame_finish", 2, 0),
 	FN("br_pass_frame_up", POINT_BR_PASS_FRAME_UP, "bridge", "br_pass_frame_up", 0, 0),
-	FN("br_netif_receive_skb", POINT_BR_NETIF_RECEIVE_SKB, "bridge", "br_netif_receive_skb", 2, 0,
-	   .optional = 1),
+	FN("br_netif_receive_skb", POINT_BR_NETIF_RECEIVE_SKB, "bridge", "br_netif_receive_skb", 2,
+	   0, .optional = 1),
 	FN("br_forward", POINT_BR_FORWARD, "bridge", "br_forward", 1, 0),
 	FN("deliver_clone", POINT_DELIVER_CLONE, "bridge", "deliver_clone", 1, 0),
 	FN("deliver_clone", POINT_DELIVER_CLONE, "bridge", "maybe_deliver", 2, 0, .alt = 1),
@@ -98,14 +97,15 @@ static const struct point_way point_ways[] SEC(".rodata.points") __attribute__((
 	FN("delivered", POINT_DELIVERED, "end", "=free", 0, 0),
 	FN("freed", POINT_FREED, "end", "=free", 0, 0),
 	FN("dropped", POINT_DROPPED, "end", "=drop", 0, 0),
-	FN("merged", POINT_MERGED, "end", "kfree_skb_partial", 0, SEEN_DEV_NONE | SEEN_FOLLOW | SEEN_END),
+	FN("merged", POINT_MERGED, "end", "kfree_skb_partial", 0,
+	   SEEN_DEV_NONE | SEEN_FOLLOW | SEEN_END),
 	/* ends of TCP's packets, for which there is no tracepoint */
 	FN("freed", POINT_FREED, "end", "__kfree_skb", 0, SEEN_DEV_NONE | SEEN_FOLLOW | SEEN_END),
-	FN("freed", POINT_FREED, "end", "skb_attempt_defer_free", 0, SEEN_DEV_NONE | SEEN_FOLLOW | SEEN_END),
+	FN("freed", POINT_FREED, "end", "skb_attempt_defer_free", 0,
+	   SEEN_DEV_NONE | SEEN_FOLLOW | SEEN_END),
 	FN("skb_copy", POINT_SKB_COPY, "end", "skb_copy", 0, POINT_RETURN | SEEN_FOLLOW),
 	FN("skb_segment", POINT_SKB_SEGMENT, "end", "skb_segment", 0, POINT_RETURN | SEEN_FOLLOW),
 };
-
 
 /* Points of functions: any number share one of the programs that POINT_PROGRAMS makes. */
 static int point_seen(void *ctx, __u64 cookie, __u64 arg, __u64 extra)
@@ -171,8 +171,7 @@ int net_dev_start_xmit__tp_btf(__u64 *ctx)
 }
 
 /* since 5.15 */
-OPTIONAL SEC("tp_btf/qdisc_enqueue")
-int qdisc_enqueue__tp_btf(__u64 *ctx)
+OPTIONAL SEC("tp_btf/qdisc_enqueue") int qdisc_enqueue__tp_btf(__u64 *ctx)
 {
 	return at_point(ctx, (void *)ctx[2], POINT_QDISC_ENQUEUE, 0);
 }

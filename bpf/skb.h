@@ -55,8 +55,13 @@ struct skb_shared_info {
 #pragma clang attribute pop
 #pragma clang diagnostic pop
 
-enum { ETH_P_IP = 0x0800, ETH_P_ARP = 0x0806, ETH_P_8021Q = 0x8100, ETH_P_IPV6 = 0x86dd,
-       ETH_P_8021AD = 0x88a8 };
+enum {
+	ETH_P_IP = 0x0800,
+	ETH_P_ARP = 0x0806,
+	ETH_P_8021Q = 0x8100,
+	ETH_P_IPV6 = 0x86dd,
+	ETH_P_8021AD = 0x88a8
+};
 enum { ARPHRD_ETHER = 1, ARPHRD_LOOPBACK = 772 };
 enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4 };
 
@@ -169,8 +174,13 @@ static __always_inline void skb_read(struct skb_info *i, const struct sk_buff *s
  */
 #define FORGET_RANGE(x) asm volatile("%0 = be64 %0\n%0 = be64 %0\n" : "+r"(x))
 
-enum { NEXTHDR_HOP = 0, NEXTHDR_ROUTING = 43, NEXTHDR_FRAGMENT = 44, NEXTHDR_AUTH = 51,
-       NEXTHDR_DEST = 60 };
+enum {
+	NEXTHDR_HOP = 0,
+	NEXTHDR_ROUTING = 43,
+	NEXTHDR_FRAGMENT = 44,
+	NEXTHDR_AUTH = 51,
+	NEXTHDR_DEST = 60
+};
 
 /* Bytes at `off` from head; false if they are not in the linear part. */
 static __always_inline bool skb_bytes(const struct skb_info *i, __u32 off, void *to, const __u32 n)

@@ -64,7 +64,7 @@ int filter_entries(const struct filter *f, const struct filter_entry **entries)
 	return f->n;
 }
 
-static struct filter_entry *new_entry(struct filter *f, int kind, struct err *err)
+struct filter_entry *filter_new_entry(struct filter *f, int kind, struct err *err)
 {
 	struct filter_entry *e;
 
@@ -91,7 +91,7 @@ static struct filter_entry *new_entry(struct filter *f, int kind, struct err *er
 	return e;
 }
 
-static int expected(const char *name, const char *what, const struct value *v, struct err *err)
+int filter_expected(const char *name, const char *what, const struct value *v, struct err *err)
 {
 	if (v->type == VALUE_STR)
 		return err_set(err, -EINVAL, "filter \"%s\": expected %s, got \"%s\"", name, what,
@@ -103,9 +103,9 @@ static int expected(const char *name, const char *what, const struct value *v, s
 		       v->type == VALUE_BOOL ? "boolean" : "nil");
 }
 
-static int add_int(struct filter *f, int kind, uint64_t i, struct err *err)
+int filter_add_int(struct filter *f, int kind, uint64_t i, struct err *err)
 {
-	struct filter_entry *e = new_entry(f, kind, err);
+	struct filter_entry *e = filter_new_entry(f, kind, err);
 
 	if (!e)
 		return err->code;
@@ -119,16 +119,16 @@ static int add_number(struct filter *f, int kind, const char *name, const struct
 	char what[64];
 
 	if (v->type == VALUE_INT && v->i >= 0 && v->i <= max)
-		return add_int(f, kind, (uint64_t)v->i, err);
+		return filter_add_int(f, kind, (uint64_t)v->i, err);
 	snprintf(what, sizeof(what), "an integer from 0 to %" PRId64, max);
-	return expected(name, what, v, err);
+	return filter_expected(name, what, v, err);
 }
 
 static int add_uid(struct filter *f, int kind, const char *name, const struct value *v,
 		   struct err *err)
 {
 	if (v->type == VALUE_STR)
-		return expected(name, "a number (see: id -u NAME)", v, err);
+		return filter_expected(name, "a number (see: id -u NAME)", v, err);
 	return add_number(f, kind, name, v, UINT32_MAX, err);
 }
 
@@ -136,10 +136,10 @@ static int add_family(struct filter *f, int kind, const char *name, const struct
 		      struct err *err)
 {
 	if (v->type == VALUE_STR && str_eq(v->s, "ipv4"))
-		return add_int(f, kind, AF_INET, err);
+		return filter_add_int(f, kind, AF_INET, err);
 	if (v->type == VALUE_STR && str_eq(v->s, "ipv6"))
-		return add_int(f, kind, AF_INET6, err);
-	return expected(name, "\"ipv4\" or \"ipv6\"", v, err);
+		return filter_add_int(f, kind, AF_INET6, err);
+	return filter_expected(name, "\"ipv4\" or \"ipv6\"", v, err);
 }
 
 static int add_comm(struct filter *f, int kind, const char *name, const struct value *v,
@@ -148,8 +148,8 @@ static int add_comm(struct filter *f, int kind, const char *name, const struct v
 	struct filter_entry *e;
 
 	if (v->type != VALUE_STR || !v->len)
-		return expected(name, "a process name", v, err);
-	e = new_entry(f, kind, err);
+		return filter_expected(name, "a process name", v, err);
+	e = filter_new_entry(f, kind, err);
 	if (!e)
 		return err->code;
 	/* The kernel keeps 15 bytes of a name: a longer one can only mean those. */
@@ -167,25 +167,25 @@ static int add_net(struct filter *f, int kind, const char *name, const struct va
 	long bits = 128, max = 128;
 
 	if (v->type != VALUE_STR || v->len >= sizeof(text))
-		return expected(name, what, v, err);
+		return filter_expected(name, what, v, err);
 	memcpy(text, v->s, v->len + 1);
 	slash = strchr(text, '/');
 	if (slash)
 		*slash = '\0';
 	if (!addr_parse(text, addr))
-		return expected(name, what, v, err);
+		return filter_expected(name, what, v, err);
 	if (!strchr(text, ':'))
 		max = 32;
 	if (slash) {
 		bits = strtol(slash + 1, &end, 10);
 		if (!isdigit((unsigned char)slash[1]) || *end || bits > max)
-			return expected(name,
-					max == 32 ? "a prefix length from 0 to 32" :
-						    "a prefix length from 0 to 128",
-					v, err);
+			return filter_expected(name,
+					       max == 32 ? "a prefix length from 0 to 32" :
+							   "a prefix length from 0 to 128",
+					       v, err);
 		bits += 128 - max;
 	}
-	e = new_entry(f, kind, err);
+	e = filter_new_entry(f, kind, err);
 	if (!e)
 		return err->code;
 	e->prefixlen = (uint32_t)bits;
@@ -201,10 +201,11 @@ static int add_netns(struct filter *f, int kind, const char *name, const struct 
 	if (v->type == VALUE_STR) {
 		if (stat(v->s, &st))
 			return err_sys(err, -errno, "filter \"%s\": can't find \"%s\"", name, v->s);
-		return add_int(f, kind, st.st_ino, err);
+		return filter_add_int(f, kind, st.st_ino, err);
 	}
 	if (v->type != VALUE_INT)
-		return expected(name, "an inode number or a path like /proc/PID/ns/net", v, err);
+		return filter_expected(name, "an inode number or a path like /proc/PID/ns/net", v,
+				       err);
 	return add_number(f, kind, name, v, UINT32_MAX, err);
 }
 
@@ -215,14 +216,22 @@ static int add_cgroup(struct filter *f, int kind, const char *name, const struct
 	struct stat st;
 
 	if (v->type == VALUE_INT)
-		return add_int(f, kind, (uint64_t)v->i, err);
+		return filter_add_int(f, kind, (uint64_t)v->i, err);
 	if (v->type != VALUE_STR)
-		return expected(name, "an id or the path of a cgroup v2 directory", v, err);
+		return filter_expected(name, "an id or the path of a cgroup v2 directory", v, err);
 	if (stat(v->s, &st))
 		return err_sys(err, -errno, "filter \"%s\": can't find \"%s\"", name, v->s);
 	if (!S_ISDIR(st.st_mode))
-		return expected(name, "the path of a cgroup v2 directory", v, err);
-	return add_int(f, kind, st.st_ino, err);
+		return filter_expected(name, "the path of a cgroup v2 directory", v, err);
+	return filter_add_int(f, kind, st.st_ino, err);
+}
+
+static bool is_for_packets(const struct filter *f)
+{
+	for (int i = 0; i < f->kinds->n; i++)
+		if (str_eq(f->kinds->kind[i].name, "ifname"))
+			return true;
+	return false;
 }
 
 static int add_value(struct filter *f, int kind, const char *name, const struct value *v,
@@ -234,8 +243,18 @@ static int add_value(struct filter *f, int kind, const char *name, const struct 
 		return add_uid(f, kind, name, v, err);
 	if (str_eq(name, "sport") || str_eq(name, "dport") || str_eq(name, "port"))
 		return add_number(f, kind, name, v, UINT16_MAX, err);
+	if (str_eq(name, "family") && is_for_packets(f))
+		return filter_add_packet_family(f, kind, v, err);
 	if (str_eq(name, "family"))
 		return add_family(f, kind, name, v, err);
+	if (str_eq(name, "ifname"))
+		return filter_add_ifname(f, kind, v, err);
+	if (str_eq(name, "proto"))
+		return filter_add_proto(f, kind, v, err);
+	if (str_eq(name, "ifindex") || str_eq(name, "mark"))
+		return add_number(f, kind, name, v, UINT32_MAX, err);
+	if (str_eq(name, "vlan"))
+		return add_number(f, kind, name, v, 4094, err);
 	if (str_eq(name, "comm"))
 		return add_comm(f, kind, name, v, err);
 	if (str_eq(name, "saddr") || str_eq(name, "daddr") || str_eq(name, "addr"))
@@ -273,7 +292,7 @@ static int no_such_filter(const struct filter *f, const char *name, struct err *
 int filter_add(struct filter *f, const char *name, const struct value *v, struct err *err)
 {
 	if (v->type == VALUE_STR && strlen(v->s) != v->len)
-		return expected(name, "text without NUL bytes", v, err);
+		return filter_expected(name, "text without NUL bytes", v, err);
 	for (int i = 0; i < f->kinds->n; i++)
 		if (str_eq(f->kinds->kind[i].name, name))
 			return add_value(f, f->kinds->kind[i].number, name, v, err);

@@ -13,4 +13,13 @@ struct filter {
 	uint64_t active; /* bit per kind */
 };
 
+/* What filter_add() is made of. The int ones return 0, or -errno with err set. */
+struct filter_entry *filter_new_entry(struct filter *f, int kind, struct err *err);
+int filter_add_int(struct filter *f, int kind, uint64_t i, struct err *err);
+int filter_expected(const char *name, const char *what, const struct value *v, struct err *err);
+/* filter_packet.c */
+int filter_add_ifname(struct filter *f, int kind, const struct value *v, struct err *err);
+int filter_add_packet_family(struct filter *f, int kind, const struct value *v, struct err *err);
+int filter_add_proto(struct filter *f, int kind, const struct value *v, struct err *err);
+
 #endif

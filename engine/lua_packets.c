@@ -97,8 +97,9 @@ void lua_packet_threshold(lua_State *L, struct lprobe *lp, int index, const char
 	if (!slow_ns && !dropped)
 		return;
 	if (probe_threshold(lp->probe))
-		luaL_error(L, "%s: \"slower_than\" and \"dropped\" are thresholds: write both in "
-			      "\"threshold\"",
+		luaL_error(L,
+			   "%s: \"slower_than\" and \"dropped\" are thresholds: write both in "
+			   "\"threshold\"",
 			   where);
 	snprintf(text, sizeof(text), "%s%s", dropped ? "ended == \"dropped\"" : "",
 		 dropped && slow_ns ? " or " : "");
