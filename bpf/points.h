@@ -12,7 +12,12 @@
  * attaches them by the best way that the kernel has: all functions at once (kprobe.multi), each by
  * a kprobe, or, where they are few, each by a fentry program, a copy of one with the function's
  * own argument numbers put in. A point whose target is "" is a tracepoint: the program
- * <point>__<way> of the same object.
+ * <point>__<way> of the same object, which is loaded only if the point is wanted.
+ *
+ *	const struct point_way point_ways[] POINT_WAYS = {
+ *		{ "ip_rcv", "ip_rcv", "ip", POINT_IP_RCV, 0, POINT_NO_ARG },
+ *		...
+ *	};
  */
 #ifndef BPFNET_POINTS_H
 #define BPFNET_POINTS_H
@@ -31,9 +36,11 @@ struct point_way {
 	__u32 since, before; /* kernel versions as in KERNEL_VERSION(), 0: any */
 	__u32 alt; /* rows with the same number go together; the lowest that the kernel has is taken */
 	__u32 optional; /* not among the points that are hooked without being named */
+	char module[16]; /* the one that has the function; hooked when it is loaded. "": none */
 };
 
 #define POINT_NO_ARG 0xff
+#define POINT_WAYS   SEC(".rodata.points")
 enum {
 	POINT_DEREF = 1, /* the argument points to a pointer to what is followed */
 	POINT_RETURN = 2, /* seen when the function returns, with what it returns */
@@ -48,6 +55,7 @@ enum {
 #define POINT_EXTRA(cookie) ((__u32)((cookie) >> 16 & 0xff))
 #define POINT_FLAGS(cookie) ((__u32)((cookie) >> 24))
 
+const volatile __u64 cfg_points[2] = { 0 }; /* those that are wanted: bit = id, up to 127 */
 const volatile bool cfg_point_cookie = false; /* bpf_get_attach_cookie() is there (5.15) */
 
 /* Where it is not: the cookie by the function's address. */
@@ -144,8 +152,8 @@ static __always_inline __u64 point_cookie_by_address(__u64 address)
 
 /*
  * The engine puts instructions in the place of these constants when it copies a program for a
- * function (engine/patch.h): the row's cookie, or a load from the context in r6. A kretprobe, too,
- * is a copy for each function: it can't tell which one returned.
+ * function (engine/patch.h): the row's cookie, or a load from the context in r6. Where a kretprobe
+ * has no attach cookie, it too is a copy for each function: it can't tell which one returned.
  */
 #define POINT_MARK_COOKIE "0x62706e6574706f31" /* "bpnetpo1" */
 #define POINT_MARK_ARG    "0x62706e6574706f32"
@@ -195,9 +203,8 @@ static __always_inline __u64 point_cookie_by_address(__u64 address)
 	SEC("kprobe/point")                                                                        \
 	int enter__kprobe(struct pt_regs *ctx)                                                     \
 	{                                                                                          \
-		__u64 cookie = cfg_point_cookie ?                                                  \
-				       bpf_get_attach_cookie(ctx) :                                \
-				       point_cookie_by_address(PT_REGS_IP(ctx));                   \
+		__u64 cookie = cfg_point_cookie ? bpf_get_attach_cookie(ctx) :                     \
+						  point_cookie_by_address(PT_REGS_IP(ctx));        \
                                                                                                    \
 		return point_enter(ctx, cookie, point_param(ctx, POINT_ARG(cookie)),               \
 				   point_param(ctx, POINT_EXTRA(cookie)));                         \
@@ -205,7 +212,10 @@ static __always_inline __u64 point_cookie_by_address(__u64 address)
 	SEC("kretprobe/point")                                                                     \
 	int return__kprobe(struct pt_regs *ctx)                                                    \
 	{                                                                                          \
-		return point_return(ctx, POINT_MARKED(POINT_MARK_COOKIE, ctx), PT_REGS_RC(ctx));   \
+		__u64 cookie = cfg_point_cookie ? bpf_get_attach_cookie(ctx) :                     \
+						  POINT_MARKED(POINT_MARK_COOKIE, ctx);            \
+                                                                                                   \
+		return point_return(ctx, cookie, PT_REGS_RC(ctx));                                 \
 	}
 
 #endif

@@ -28,17 +28,25 @@ static int read_number(int dir, const char *path, const char *prefix)
 	return n > 0 && str_starts(text, prefix) ? atoi(text + strlen(prefix)) : -EIO;
 }
 
-/* The program runs from the event itself, on any CPU: CPU 0 stands for all. */
-static int open_event(struct perf_event_attr *attr, int prog_fd)
+/* An event's program runs from the event itself, on any CPU: CPU 0 stands for all. */
+static int open_event(struct perf_event_attr *attr)
 {
-	int fd, rc;
+	int fd;
 
 	attr->size = sizeof(*attr);
 	attr->sample_period = 1;
 	attr->wakeup_events = 1;
 	fd = (int)syscall(SYS_perf_event_open, attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Runs prog_fd at an event, which is closed if that fails. The event or -errno. */
+static int use_event(int fd, int prog_fd)
+{
+	int rc;
+
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if (!ioctl(fd, PERF_EVENT_IOC_SET_BPF, prog_fd) && !ioctl(fd, PERF_EVENT_IOC_ENABLE, 0))
 		return fd;
 	rc = -errno;
@@ -58,20 +66,64 @@ static int attach_tracepoint(int prog_fd, const char *event)
 	if (id < 0)
 		return id;
 	attr.config = (uint64_t)id;
-	return open_event(&attr, prog_fd);
+	return use_event(open_event(&attr), prog_fd);
 }
 
-static int attach_kprobe(int prog_fd, const char *function, bool at_return)
+/* These don't change while the system runs. */
+static int kprobe_type(void)
 {
-	struct perf_event_attr attr = { .config1 = (uint64_t)function };
-	int type = read_number(AT_FDCWD, KPROBE_DIR "type", "");
-	int bit = at_return ? read_number(AT_FDCWD, KPROBE_DIR "format/retprobe", "config:") : 0;
+	static int type = -1;
+
+	if (type < 0)
+		type = read_number(AT_FDCWD, KPROBE_DIR "type", "");
+	return type;
+}
+
+static int kprobe_return_bit(void)
+{
+	static int bit = -1;
+
+	if (bit < 0)
+		bit = read_number(AT_FDCWD, KPROBE_DIR "format/retprobe", "config:");
+	return bit;
+}
+
+/* By address the kernel does not have to search its symbols, which takes some versions 10 ms. */
+static int open_kprobe(const struct attach_kprobe *at)
+{
+	struct perf_event_attr attr = { 0 };
+	int type = kprobe_type(), bit = at->at_return ? kprobe_return_bit() : 0;
 
 	if (type < 0 || bit < 0)
 		return type < 0 ? type : bit;
 	attr.type = (uint32_t)type;
-	attr.config = at_return ? 1ULL << bit : 0;
-	return open_event(&attr, prog_fd);
+	attr.config = at->at_return ? 1ULL << bit : 0;
+	attr.config1 = at->address ? 0 : (uint64_t)at->function;
+	attr.config2 = at->address;
+	return open_event(&attr);
+}
+
+int attach_kprobe(int prog_fd, const struct attach_kprobe *at, int *event, int *link)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .perf_event.bpf_cookie = at->cookie);
+	int rc = 0;
+
+	*link = -1;
+	*event = open_kprobe(at);
+	if (*event >= 0 && !at->has_cookie)
+		*event = use_event(*event, prog_fd);
+	if (*event < 0 || !at->has_cookie)
+		return *event < 0 ? *event : 0;
+	*link = bpf_link_create(prog_fd, *event, BPF_PERF_EVENT, &opts);
+	if (*link < 0)
+		rc = *link;
+	else if (ioctl(*event, PERF_EVENT_IOC_ENABLE, 0))
+		rc = -errno;
+	if (rc) {
+		close_fd(link);
+		close_fd(event);
+	}
+	return rc;
 }
 
 static int attach_tracing(int prog_fd, const char *target)
@@ -83,14 +135,22 @@ static int attach_tracing(int prog_fd, const char *target)
 	return fd < 0 ? -errno : fd;
 }
 
+static int attach_function(int prog_fd, const char *function, bool at_return)
+{
+	const struct attach_kprobe at = { .function = function, .at_return = at_return };
+	int event, link, rc = attach_kprobe(prog_fd, &at, &event, &link);
+
+	return rc ? rc : event;
+}
+
 static int attach_kprobe_enter(int prog_fd, const char *function)
 {
-	return attach_kprobe(prog_fd, function, false);
+	return attach_function(prog_fd, function, false);
 }
 
 static int attach_kprobe_return(int prog_fd, const char *function)
 {
-	return attach_kprobe(prog_fd, function, true);
+	return attach_function(prog_fd, function, true);
 }
 
 static const struct kind {

@@ -4,10 +4,25 @@
 #define BPFNET_ATTACH_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* The kinds of hooks that attach_program() knows. */
 bool attach_knows(const char *sec);
 /* A descriptor that is closed to detach, or -errno. sec: "tp_btf/NAME", "kprobe/NAME", ... */
 int attach_program(int prog_fd, const char *sec);
+
+struct attach_kprobe {
+	const char *function; /* used where the address is 0 */
+	uint64_t address;
+	bool at_return;
+	bool has_cookie; /* needs caps_attach_cookie() */
+	uint64_t cookie; /* what bpf_get_attach_cookie() gives */
+};
+
+/*
+ * One of many programs at functions. 0 and two descriptors that are closed to detach, of which link
+ * is -1 without a cookie; or -errno.
+ */
+int attach_kprobe(int prog_fd, const struct attach_kprobe *at, int *event, int *link);
 
 #endif

@@ -172,6 +172,54 @@ bool caps_kprobe(void)
 	return access("/sys/bus/event_source/devices/kprobe/type", R_OK) == 0;
 }
 
+/* Loads a kprobe program that calls a helper with its context; a descriptor or -errno. */
+static int load_kprobe(int helper, enum bpf_attach_type type)
+{
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = type);
+	const struct bpf_insn insns[] = {
+		{ .code = BPF_JMP | BPF_CALL, .imm = helper },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+
+	return bpf_prog_load(BPF_PROG_TYPE_KPROBE, "try", "GPL", insns, ARRAY_SIZE(insns), &opts);
+}
+
+/* There is no function at address 1, but who has no multi at all does not look so far. */
+bool caps_kprobe_multi(void)
+{
+	static enum answer known;
+	const unsigned long nowhere = 1;
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .kprobe_multi.cnt = 1,
+		    .kprobe_multi.addrs = &nowhere);
+	int fd, link;
+
+	if (known)
+		return known == YES;
+	fd = load_kprobe(BPF_FUNC_get_attach_cookie, BPF_TRACE_KPROBE_MULTI);
+	link = fd < 0 ? -EOPNOTSUPP : bpf_link_create(fd, 0, BPF_TRACE_KPROBE_MULTI, &opts);
+	known = link == -EOPNOTSUPP ? NO : YES;
+	if (fd >= 0)
+		close(fd);
+	if (link >= 0)
+		close(link);
+	return known == YES;
+}
+
+bool caps_attach_cookie(void)
+{
+	static enum answer known;
+
+	if (!known) {
+		int fd = load_kprobe(BPF_FUNC_get_attach_cookie, 0);
+
+		known = fd < 0 ? NO : YES;
+		if (fd >= 0)
+			close(fd);
+	}
+	return known == YES;
+}
+
 bool caps_map_alloc(void)
 {
 	static enum answer known;

@@ -14,6 +14,10 @@ int caps_check(struct err *err);
 bool caps_fentry(void);
 /* kprobes can be attached here. */
 bool caps_kprobe(void);
+/* A kprobe program can be attached to many functions at once (5.18, CONFIG_FPROBE). */
+bool caps_kprobe_multi(void);
+/* bpf_get_attach_cookie() (5.15), and perf events that are attached by a link and bring one. */
+bool caps_attach_cookie(void);
 /* bpf_get_socket_cookie() from a tracing program (5.12). */
 bool caps_cookie(void);
 /* Atomic operations that give back what was there before (5.12). */

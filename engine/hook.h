@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 struct bpf_link;
+struct bpf_prog_load_opts;
 struct bpf_program;
 
 struct hook {
@@ -24,6 +25,16 @@ struct hook {
 	int counted_fd; /* the program that the kernel keeps count for; not its own */
 };
 
+/* Nothing is open or attached; for hook_detach(). */
+void hook_init(struct hook *hook);
+/*
+ * A stub that is not attached yet and runs prog_fd. opts: what the kernel has to know of the place,
+ * the same as for the program. 0 or -errno.
+ */
+int hook_open(struct hook *hook, const struct bpf_program *prog, int prog_fd,
+	      struct bpf_prog_load_opts *opts);
+/* From now on the program prog_fd runs in the stub; -1: none. 0 or -errno. */
+int hook_put(struct hook *hook, int prog_fd);
 /* Attaches at the place of `prog`, a loaded program, which runs from then on. 0 or -errno. */
 int hook_attach(struct hook *hook, struct bpf_program *prog);
 /* From now on prog runs there. 0; -EOPNOTSUPP for a kind that can't; -errno. */

@@ -144,6 +144,59 @@ int kbtf_find(const char *name, int kind)
 	return -ENOENT;
 }
 
+/* Ids found before, by name: searching for one takes a millisecond, and some are wanted often. */
+static struct {
+	char name[64];
+	int id;
+} known[128];
+
+static void remember(const char *name, int id)
+{
+	static unsigned int next;
+
+	if (strlen(name) >= sizeof(known[0].name))
+		return;
+	next = (next + 1) % ARRAY_SIZE(known);
+	strcpy(known[next].name, name);
+	known[next].id = id;
+}
+
+int kbtf_find_all(struct kbtf_query *list, int n)
+{
+	int rc = use_kernel();
+
+	for (int i = 0; i < n; i++)
+		list[i].id = -ENOENT;
+	for (uint32_t id = 1; !rc && id < kernel.n; id++) {
+		const struct btf_type *t = kbtf_type(&kernel, id);
+		int kind = btf_kind(t);
+
+		if (kind != BTF_KIND_FUNC && kind != BTF_KIND_TYPEDEF)
+			continue;
+		for (int i = 0; i < n; i++) {
+			if (list[i].kind != kind || list[i].id > 0 ||
+			    !str_eq(kernel.strings + t->name_off, list[i].name))
+				continue;
+			list[i].id = (int)id;
+			remember(list[i].name, (int)id);
+		}
+	}
+	return rc;
+}
+
+int kbtf_nr_args(int id)
+{
+	int rc = use_kernel();
+	const struct btf_type *t;
+
+	if (rc)
+		return rc;
+	if (id <= 0 || (uint32_t)id >= kernel.n)
+		return -ENOENT;
+	t = kbtf_type(&kernel, (uint32_t)id);
+	return btf_is_func(t) ? btf_vlen(kbtf_type(&kernel, t->type)) : -EINVAL;
+}
+
 static int write_all(int fd, const void *data, size_t size)
 {
 	for (size_t done = 0; done < size;) {
@@ -197,27 +250,27 @@ static const struct kind *find_kind(const char *sec)
 	return NULL;
 }
 
-/* Searching takes a millisecond, and several programs are about one tracepoint. */
+/*
+ * The shared programs of points are for no function: copies of them are. They are loaded for one
+ * that every kernel has.
+ */
+static const char *real_target(const char *target)
+{
+	return str_eq(target, "point") ? "tcp_set_state" : target;
+}
+
 static int attach_id(const struct kind *kind, const char *target)
 {
-	static struct {
-		char name[128];
-		int id;
-	} known[8];
-	static unsigned int next;
-	char name[sizeof(known[0].name)];
+	char name[128];
 	int id;
 
-	snprintf(name, sizeof(name), "%s%s", kind->entity, target);
+	snprintf(name, sizeof(name), "%s%s", kind->entity, real_target(target));
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
 		if (str_eq(known[i].name, name))
 			return known[i].id;
 	id = kbtf_find(name, kind->btf_kind);
-	if (id > 0) {
-		next = (next + 1) % ARRAY_SIZE(known);
-		strcpy(known[next].name, name);
-		known[next].id = id;
-	}
+	if (id > 0)
+		remember(name, id);
 	return id;
 }
 
@@ -256,20 +309,24 @@ void kbtf_register_handlers(void)
 		const char *sec;
 		enum bpf_prog_type type;
 		libbpf_prog_prepare_load_fn_t prepare;
+		enum bpf_attach_type attach_type;
 	} handlers[] = {
-		{ "tp_btf+", BPF_PROG_TYPE_RAW_TRACEPOINT, prepare_tracing },
-		{ "fentry+", BPF_PROG_TYPE_RAW_TRACEPOINT, prepare_tracing },
-		{ "fexit+", BPF_PROG_TYPE_RAW_TRACEPOINT, prepare_tracing },
-		{ "iter+", BPF_PROG_TYPE_RAW_TRACEPOINT, prepare_tracing },
-		{ "kprobe+", BPF_PROG_TYPE_KPROBE, prepare_other },
-		{ "kretprobe+", BPF_PROG_TYPE_KPROBE, prepare_other },
-		{ "tp+", BPF_PROG_TYPE_TRACEPOINT, prepare_other },
+		{ "tp_btf+", BPF_PROG_TYPE_RAW_TRACEPOINT, prepare_tracing, 0 },
+		{ "fentry+", BPF_PROG_TYPE_RAW_TRACEPOINT, prepare_tracing, 0 },
+		{ "fexit+", BPF_PROG_TYPE_RAW_TRACEPOINT, prepare_tracing, 0 },
+		{ "iter+", BPF_PROG_TYPE_RAW_TRACEPOINT, prepare_tracing, 0 },
+		{ "kprobe+", BPF_PROG_TYPE_KPROBE, prepare_other, 0 },
+		{ "kretprobe+", BPF_PROG_TYPE_KPROBE, prepare_other, 0 },
+		{ "kprobe.multi+", BPF_PROG_TYPE_KPROBE, prepare_other, BPF_TRACE_KPROBE_MULTI },
+		{ "kretprobe.multi+", BPF_PROG_TYPE_KPROBE, prepare_other, BPF_TRACE_KPROBE_MULTI },
+		{ "tp+", BPF_PROG_TYPE_TRACEPOINT, prepare_other, 0 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(handlers); i++) {
 		LIBBPF_OPTS(libbpf_prog_handler_opts, opts,
 			    .prog_prepare_load_fn = handlers[i].prepare);
 
-		libbpf_register_prog_handler(handlers[i].sec, handlers[i].type, 0, &opts);
+		libbpf_register_prog_handler(handlers[i].sec, handlers[i].type,
+					     handlers[i].attach_type, &opts);
 	}
 }

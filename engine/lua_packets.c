@@ -87,6 +87,27 @@ void lua_packet_opts(lua_State *L, int index, const char *where, struct probe_op
 	lua_settop(L, top);
 }
 
+const char *lua_packet_points(lua_State *L, const struct probe_opts *opts)
+{
+	const struct packet_opts *packets = &opts->packets;
+	luaL_Buffer text;
+
+	if (!packets->nr_spans) {
+		lua_pushnil(L);
+		return NULL;
+	}
+	luaL_buffinit(L, &text);
+	for (int i = 0; i < packets->nr_spans; i++) {
+		if (i)
+			luaL_addchar(&text, ',');
+		luaL_addstring(&text, packets->spans[i][0]);
+		luaL_addchar(&text, ',');
+		luaL_addstring(&text, packets->spans[i][1]);
+	}
+	luaL_pushresult(&text);
+	return lua_tostring(L, -1);
+}
+
 void lua_packet_threshold(lua_State *L, struct lprobe *lp, int index, const char *where)
 {
 	uint64_t slow_ns = seconds(L, index, "slower_than", where);

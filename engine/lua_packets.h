@@ -11,6 +11,8 @@
 
 /* raises. Reads them from the table at index; names stay Lua's. [-0, +0] */
 void lua_packet_opts(lua_State *L, int index, const char *where, struct probe_opts *opts);
+/* [-0, +1] The points of the pairs in `between` as one text, NULL (and nil) if there are none. */
+const char *lua_packet_points(lua_State *L, const struct probe_opts *opts);
 /* raises. slower_than and dropped are a threshold of their own. [-0, +0] */
 void lua_packet_threshold(lua_State *L, struct lprobe *lp, int index, const char *where);
 

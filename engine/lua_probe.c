@@ -128,16 +128,47 @@ static void on_event(void *arg, const void *event)
 		lprobe_call_handler(lp, event);
 }
 
-/* The options table at index (0: none) into C; strings stay Lua's. raises */
+/*
+ * [-0, +1] The option `points`, a text or a list of texts, as one text with commas, or nil. raises
+ */
+static const char *read_points(lua_State *L, int index, const char *where)
+{
+	static const char expected[] = "names of points in a list, or with commas between";
+	luaL_Buffer text;
+	int list;
+
+	if (lua_getfield(L, index, "points") == LUA_TNIL)
+		return NULL;
+	if (lua_type(L, -1) == LUA_TSTRING)
+		return lua_tostring(L, -1);
+	list = lua_gettop(L);
+	if (!lua_istable(L, list) || !lua_rawlen(L, list))
+		luax_bad_option(L, where, "points", expected, list);
+	luaL_buffinit(L, &text);
+	for (lua_Unsigned i = 1; i <= lua_rawlen(L, list); i++) {
+		if (i > 1)
+			luaL_addchar(&text, ',');
+		if (lua_rawgeti(L, list, (lua_Integer)i) != LUA_TSTRING)
+			luax_bad_option(L, where, "points", expected, -1);
+		luaL_addvalue(&text);
+	}
+	luaL_pushresult(&text);
+	lua_remove(L, list);
+	return lua_tostring(L, -1);
+}
+
+/* [-0, +1] The options table at index (0: none) into C; strings are the table's or what is pushed. raises */
 static void read_opts(lua_State *L, int index, const char *where, struct probe_opts *opts)
 {
-	static const char *const known[] = { "filter", "where",  "threshold", "sample", "rate",
-					     "fields", "buffer", "latency",   "way",    LUA_PACKET_OPTS,
-					     NULL };
+	static const char *const known[] = { "filter", "where",  "threshold",	   "sample",
+					     "rate",   "fields", "buffer",	   "latency",
+					     "way",    "points", LUA_PACKET_OPTS, NULL };
 
 	memset(opts, 0, sizeof(*opts));
-	if (!index)
+	if (!index) {
+		lua_pushnil(L);
 		return;
+	}
 	luax_check_keys(L, index, where, known);
 	if (lua_getfield(L, index, "buffer") != LUA_TNIL) {
 		if (!lua_isinteger(L, -1) || lua_tointeger(L, -1) <= 0 ||
@@ -157,6 +188,11 @@ static void read_opts(lua_State *L, int index, const char *where, struct probe_o
 	}
 	lua_pop(L, 3);
 	lua_packet_opts(L, index, where, opts);
+	opts->points = read_points(L, index, where);
+	if (!opts->points) {
+		lua_pop(L, 1);
+		opts->points = lua_packet_points(L, opts);
+	}
 }
 
 /* [-0, +1] a closed Probe, so that whatever fails later, __gc finds a sane one */
@@ -181,6 +217,7 @@ static void open_probe(lua_State *L, struct lprobe *lp, const char *name, int op
 	read_opts(L, opts_index, where, &opts);
 	if (probe_open(&lp->probe, script_tracer(lp->script), name, &opts, on_event, lp, &err))
 		luax_throw(L, &err, where);
+	lua_pop(L, 1);
 	lp->housekeeping = loop_timer_new(script_loop(lp->script), housekeeping, lp);
 	if (!lp->housekeeping)
 		luaL_error(L, "%s: out of memory", where);

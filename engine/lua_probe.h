@@ -12,6 +12,7 @@
 #define PROBE_CLASS "bpf.Probe"
 
 struct loop_timer;
+struct points;
 struct script;
 
 struct lprobe {
@@ -49,7 +50,12 @@ void lprobe_set_stage(lua_State *L, struct lprobe *lp, int opts, const char *whe
 void lprobe_drop_closed_aggs(lua_State *L, struct lprobe *lp);
 /* raises. A handler has come or gone: are events sent, besides being added up? [-0, +0] */
 void lprobe_update_aggs(lua_State *L, struct lprobe *lp, const char *where);
-/* p:stats(); p.name, p.state, p.fields, p.maps and the methods; tostring(p) */
+/*
+ * [-0, +1] { {name=, group=, optional=, wanted=, way=, where=, why=}, ... }; way is nil for a point
+ * that is not seen.
+ */
+void lprobe_push_points(lua_State *L, const struct points *points);
+/* p:stats(); p.name, p.state, p.fields, p.maps, p.points and the methods; tostring(p) */
 int lprobe_stats(lua_State *L);
 int lprobe_index(lua_State *L);
 int lprobe_tostring(lua_State *L);

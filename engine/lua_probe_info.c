@@ -3,6 +3,7 @@
 #include <lauxlib.h>
 #include "lua_probe.h"
 #include "luax.h"
+#include "points.h"
 #include "util.h"
 
 /* p:stats() -> {events=, dropped=, filtered=, ...}: struct probe_stats, and unread= */
@@ -52,7 +53,34 @@ int lprobe_tostring(lua_State *L)
 	return 1;
 }
 
-/* p.name, p.state, p.fields, p.maps, and the methods */
+static void set_str(lua_State *L, const char *key, const char *value)
+{
+	lua_pushstring(L, value);
+	lua_setfield(L, -2, key);
+}
+
+void lprobe_push_points(lua_State *L, const struct points *points)
+{
+	const struct point *p;
+
+	lua_newtable(L);
+	for (int i = 0; (p = points_get(points, i)); i++) {
+		lua_createtable(L, 0, 7);
+		set_str(L, "name", p->name);
+		set_str(L, "group", p->group);
+		lua_pushboolean(L, p->optional);
+		lua_setfield(L, -2, "optional");
+		lua_pushboolean(L, p->wanted);
+		lua_setfield(L, -2, "wanted");
+		if (*point_by_name(p->by))
+			set_str(L, "way", point_by_name(p->by));
+		set_str(L, "where", p->where);
+		set_str(L, "why", p->why);
+		lua_rawseti(L, -2, i + 1);
+	}
+}
+
+/* p.name, p.state, p.fields, p.maps, p.points, and the methods */
 int lprobe_index(lua_State *L)
 {
 	struct lprobe *lp = luaL_checkudata(L, 1, PROBE_CLASS);
@@ -64,6 +92,11 @@ int lprobe_index(lua_State *L)
 		lua_pushstring(L, probe_name(lp->probe));
 	} else if (str_eq(key, "maps") && lp->probe) {
 		lprobe_push_maps(L);
+	} else if (str_eq(key, "points") && lp->probe) {
+		if (probe_points(lp->probe))
+			lprobe_push_points(L, probe_points(lp->probe));
+		else
+			lua_pushnil(L);
 	} else if (str_eq(key, "fields") && lp->probe) {
 		lua_rawgeti(L, LUA_REGISTRYINDEX, lp->shape.keys);
 	} else {

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* bpf.probes(): what there is and what of it works on this kernel, found out by attaching it. */
 #include <lauxlib.h>
+#include "caps.h"
 #include "lua_bpf.h"
+#include "lua_probe.h"
 #include "probe.h"
 #include "script.h"
 #include "skels.h"
@@ -61,17 +63,23 @@ static void ignore(void *arg, const void *event)
 	(void)event;
 }
 
+/* With points it is not attached: what there is of them is known, and hooking takes its time. */
+static int try_probe(struct probe *p, struct err *err)
+{
+	return probe_points(p) ? caps_check(err) : probe_attach(p, err);
+}
+
 /* [-0, +1] Pushing can fail only for lack of memory, which ends the program and the probe with it. */
 static void push_probe(lua_State *L, const char *name)
 {
-	struct probe_opts opts = { .buffer = 4096 };
+	struct probe_opts opts = { .buffer = 4096, .points = "all" };
 	struct probe *p = NULL;
 	struct err err;
 	int rc = probe_open(&p, script_tracer(script_of(L)), name, &opts, ignore, NULL, &err);
 
 	if (!rc)
-		rc = probe_attach(p, &err);
-	lua_createtable(L, 0, 8);
+		rc = try_probe(p, &err);
+	lua_createtable(L, 0, 9);
 	set_str(L, "name", name);
 	lua_pushboolean(L, !rc);
 	lua_setfield(L, -2, "available");
@@ -85,11 +93,15 @@ static void push_probe(lua_State *L, const char *name)
 		lua_setfield(L, -2, "filters");
 		push_ways(L, probe_ways(p));
 		lua_setfield(L, -2, "ways");
+		if (probe_points(p)) {
+			lprobe_push_points(L, probe_points(p));
+			lua_setfield(L, -2, "points");
+		}
 	}
 	probe_close(p);
 }
 
-/* bpf.probes() -> { {name=, doc=, available=, why=, fields=, filters=, ways=}, ... } */
+/* bpf.probes() -> { {name=, doc=, available=, why=, fields=, filters=, ways=, points=}, ... } */
 int lua_probes(lua_State *L)
 {
 	int n = 0;

@@ -11,6 +11,8 @@
 #include "log.h"
 #include "object.h"
 #include "patch.h"
+#include "points.h"
+#include "points_attach.h"
 #include "util.h"
 
 struct object {
@@ -23,6 +25,8 @@ struct object {
 	int types_fd; /* the kernel's types that it needs, see kbtf.h */
 	struct ways ways;
 	struct refusals refused;
+	char *wanted; /* points, NULL: the usual ones */
+	struct points *points; /* NULL: it has none */
 	struct bpf_object *body; /* runs instead of its programs, on its maps, once swapped in */
 	struct hook hooks[WAYS_MAX];
 	int nr_hooks;
@@ -50,6 +54,20 @@ static int open_elf(struct object *o, struct bpf_object **bpf, struct err *err)
 	return rc;
 }
 
+static const char *preferred(const struct object *o)
+{
+	return *o->prefer ? o->prefer : NULL;
+}
+
+static int choose(struct object *o, struct err *err)
+{
+	int rc = 0;
+
+	if (o->points)
+		rc = points_choose(o->points, o->bpf, &o->refused, preferred(o), err);
+	return rc ? rc : ways_choose(&o->ways, o->bpf, o->points, &o->refused, preferred(o), err);
+}
+
 /* The first time twice: what it needs of the kernel's types is known only when it is open. */
 static int reopen(struct object *o, struct err *err)
 {
@@ -65,6 +83,9 @@ static int reopen(struct object *o, struct err *err)
 		return rc;
 	if (!bpf_object__btf(o->bpf))
 		return err_set(err, -EINVAL, "'%s' has no BTF: compile it with -g", o->name);
+	rc = o->points ? 0 : points_open(&o->points, o->bpf, o->wanted, err);
+	if (rc)
+		return rc;
 	if (o->types_fd < 0 && caps_check(err) == 0) {
 		o->types_fd = kbtf_subset(o->bpf, err);
 		if (o->types_fd < 0)
@@ -74,7 +95,7 @@ static int reopen(struct object *o, struct err *err)
 		if (rc)
 			return rc;
 	}
-	rc = ways_choose(&o->ways, o->bpf, &o->refused, *o->prefer ? o->prefer : NULL, err);
+	rc = choose(o, err);
 	/* Who may not trace at all still wants to know what there is; loading says why not. */
 	if (rc && o->types_fd < 0)
 		return 0;
@@ -82,7 +103,7 @@ static int reopen(struct object *o, struct err *err)
 }
 
 int object_open(struct object **out, const char *name, const void *elf, size_t size,
-		const char *prefer, struct err *err)
+		const char *prefer, const char *points, struct err *err)
 {
 	struct object *o = calloc(1, sizeof(*o));
 	int rc;
@@ -95,6 +116,7 @@ int object_open(struct object **out, const char *name, const void *elf, size_t s
 	o->elf = elf;
 	o->size = size;
 	o->types_fd = -1;
+	o->wanted = points ? strdup(points) : NULL;
 	rc = reopen(o, err);
 	if (rc) {
 		object_close(o);
@@ -112,6 +134,8 @@ void object_close(struct object *o)
 	bpf_object__close(o->body);
 	bpf_object__close(o->bpf);
 	close_fd(&o->types_fd);
+	points_close(o->points);
+	free(o->wanted);
 	free(o);
 }
 
@@ -123,6 +147,11 @@ struct bpf_object *object_bpf(const struct object *o)
 const struct ways *object_ways(const struct object *o)
 {
 	return &o->ways;
+}
+
+struct points *object_points(const struct object *o)
+{
+	return o->points;
 }
 
 bool object_has_mark(const struct object *o, enum patch_mark which)
@@ -158,6 +187,14 @@ static int load_with(struct bpf_object *bpf, const struct patch_set *code)
 	return rc;
 }
 
+static int setup_object(const struct object *o, struct bpf_object *bpf, object_setup_fn setup,
+			void *arg, struct err *err)
+{
+	if (o->points)
+		points_setup(o->points, bpf);
+	return setup(arg, bpf, err);
+}
+
 int object_load(struct object *o, object_setup_fn setup, void *arg, const struct patch_set *code,
 		struct err *err)
 {
@@ -167,7 +204,7 @@ int object_load(struct object *o, object_setup_fn setup, void *arg, const struct
 		rc = reopen(o, err);
 	for (;;) {
 		if (!rc)
-			rc = setup(arg, o->bpf, err);
+			rc = setup_object(o, o->bpf, setup, arg, err);
 		if (rc)
 			return rc;
 		rc = load_with(o->bpf, code);
@@ -191,7 +228,7 @@ static int share_maps(struct bpf_object *bpf, const struct bpf_object *from)
 
 	bpf_object__for_each_map(map, bpf) {
 		theirs = bpf_object__find_map_by_name(from, bpf_map__name(map));
-		if (!rc && theirs)
+		if (!rc && theirs && bpf_map__fd(theirs) >= 0)
 			rc = bpf_map__reuse_fd(map, bpf_map__fd(theirs));
 	}
 	return rc;
@@ -207,6 +244,8 @@ static int set_hooks(struct object *o, const struct bpf_object *bpf)
 
 		rc = hook_set(h, bpf_object__find_program_by_name(bpf, h->program));
 	}
+	if (!rc && o->points)
+		rc = points_swap(o->points, bpf);
 	return rc;
 }
 
@@ -214,10 +253,10 @@ static int load_body(struct object *o, struct bpf_object *bpf, object_setup_fn s
 		     const struct patch_set *code, struct err *err)
 {
 	struct ways ways;
-	int rc = ways_choose(&ways, bpf, &o->refused, *o->prefer ? o->prefer : NULL, err);
+	int rc = ways_choose(&ways, bpf, o->points, &o->refused, preferred(o), err);
 
 	if (!rc)
-		rc = setup(arg, bpf, err);
+		rc = setup_object(o, bpf, setup, arg, err);
 	if (rc)
 		return rc;
 	rc = share_maps(bpf, o->bpf);
@@ -254,12 +293,12 @@ int object_swap(struct object *o, object_setup_fn setup, void *arg, const struct
 int object_attach(struct object *o, struct err *err)
 {
 	const struct bpf_object *runs = o->body ? o->body : o->bpf;
+	int rc;
 
 	for (int i = 0; i < o->ways.n; i++) {
 		const struct way_program *p = &o->ways.list[i];
-		int rc;
 
-		if (!p->used || way_is_iter(p->prog))
+		if (!p->used || p->shared || way_is_iter(p->prog))
 			continue;
 		rc = hook_attach(&o->hooks[o->nr_hooks],
 				 bpf_object__find_program_by_name(runs, p->name));
@@ -273,12 +312,18 @@ int object_attach(struct object *o, struct err *err)
 		return err_sys(err, rc, "%s: can't attach program '%s' to '%s'", o->name, p->name,
 			       p->hook);
 	}
-	return 0;
+	rc = o->points ? points_attach(o->points, runs, o->bpf, err) : 0;
+	if (rc) {
+		object_detach(o);
+		err_prefix(err, "%s", o->name);
+	}
+	return rc;
 }
 
 void object_detach(struct object *o)
 {
 	o->missed = object_missed(o);
+	points_detach(o->points);
 	/* the other way round than attached: no probe's program may outlive the one it leans on */
 	while (o->nr_hooks)
 		hook_detach(&o->hooks[--o->nr_hooks]);
@@ -286,7 +331,7 @@ void object_detach(struct object *o)
 
 uint64_t object_missed(const struct object *o)
 {
-	uint64_t missed = o->missed;
+	uint64_t missed = o->missed + points_missed(o->points);
 
 	for (int i = 0; i < o->nr_hooks; i++)
 		missed += hook_missed(&o->hooks[i]);

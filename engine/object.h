@@ -16,16 +16,21 @@
 
 struct bpf_object;
 struct object;
+struct points;
 
 /* Prepares an opened object for loading: shared maps, constants. 0 or -errno with err set. */
 typedef int (*object_setup_fn)(void *arg, struct bpf_object *obj, struct err *err);
 
-/* elf must stay until object_close(); prefer: see ways_choose(). */
+/*
+ * elf must stay until object_close(); prefer: see ways_choose(); points: which of its points are
+ * wanted, see points_open(), NULL: the usual ones, if it has any.
+ */
 int object_open(struct object **obj, const char *name, const void *elf, size_t size,
-		const char *prefer, struct err *err);
+		const char *prefer, const char *points, struct err *err);
 void object_close(struct object *obj);
 struct bpf_object *object_bpf(const struct object *obj);
 const struct ways *object_ways(const struct object *obj);
+struct points *object_points(const struct object *obj); /* NULL: it has none */
 /*
  * Loads with the best ways; setup may be called more than once. code: what decides at the marks
  * in its programs (NULL: nothing is left out), see patch.h.

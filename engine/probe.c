@@ -90,6 +90,11 @@ const struct ways *probe_ways(const struct probe *p)
 	return object_ways(p->obj);
 }
 
+const struct points *probe_points(const struct probe *p)
+{
+	return object_points(p->obj);
+}
+
 struct bpf_object *probe_object(const struct probe *p)
 {
 	return object_bpf(p->obj);

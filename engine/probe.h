@@ -20,6 +20,7 @@
 struct agg;
 struct agg_maps;
 struct bpf_object;
+struct points;
 struct probe;
 struct tracer;
 
@@ -27,6 +28,7 @@ enum probe_state { PROBE_OPEN, PROBE_LOADED, PROBE_ATTACHED };
 
 struct probe_opts {
 	const char *way; /* way to hook to prefer, NULL: the best */
+	const char *points; /* which are wanted, see points_open(); NULL: the usual ones */
 	uint64_t buffer; /* bytes of a ring of its own; 0: the shared one */
 	bool low_latency; /* wake the reader for every event */
 	const char *mode; /* "path" for the object NAME_path; NULL: NAME itself */
@@ -56,6 +58,7 @@ enum probe_state probe_state(const struct probe *probe);
 const struct layout *probe_layout(const struct probe *probe);
 const struct filter_kinds *probe_filter_kinds(const struct probe *probe);
 const struct ways *probe_ways(const struct probe *probe);
+const struct points *probe_points(const struct probe *probe); /* NULL: it has none */
 struct bpf_object *probe_object(const struct probe *probe);
 
 /* Puts a filter in force, now or when loading. Owns it from then on, also on failure. */

@@ -140,7 +140,9 @@ int probe_open_object(struct probe *p, const char *name, struct err *err)
 	int rc = find_object(p, name, &elf, &size, err);
 
 	if (!rc)
-		rc = object_open(&p->obj, p->name, elf, size, *p->way ? p->way : NULL, err);
+		rc = object_open(&p->obj, p->name, elf, size, *p->way ? p->way : NULL,
+				 p->opts.points, err);
+	p->opts.points = NULL; /* the caller's */
 	if (!rc)
 		rc = read_layout(p, err);
 	if (rc)

@@ -2,6 +2,7 @@
 #include <bpf/libbpf.h>
 #include "caps.h"
 #include "globals.h"
+#include "points_syms.h"
 #include "probe_setup.h"
 #include "util.h"
 
@@ -27,6 +28,7 @@ static void set_constants(struct bpf_object *obj, uint32_t number)
 		*probe = number;
 	if (cookie)
 		*cookie = caps_cookie();
+	point_syms_set_context(obj);
 }
 
 /*

@@ -52,7 +52,7 @@ int socks_new(struct socks **out, const char *prefer, struct err *err)
 		return err_set(err, -ENOMEM, "out of memory");
 	}
 	elf = skel->elf_bytes(&size);
-	rc = object_open(&s->obj, "socks", elf, size, prefer, err);
+	rc = object_open(&s->obj, "socks", elf, size, prefer, NULL, err);
 	if (!rc)
 		rc = start(s, err);
 	if (rc) {

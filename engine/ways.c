@@ -4,6 +4,7 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include "caps.h"
+#include "points.h"
 #include "util.h"
 #include "ways.h"
 
@@ -39,7 +40,8 @@ static void parse_name(struct way_program *p, const char *name)
 	snprintf(p->way, sizeof(p->way), "%.*s", more ? (int)(more - way) : (int)strlen(way), way);
 }
 
-static int list_programs(struct ways *ways, struct bpf_object *obj, struct err *err)
+static int list_programs(struct ways *ways, struct bpf_object *obj, const struct points *points,
+			 struct err *err)
 {
 	const struct btf *btf = bpf_object__btf(obj);
 	struct bpf_program *prog;
@@ -48,6 +50,7 @@ static int list_programs(struct ways *ways, struct bpf_object *obj, struct err *
 	bpf_object__for_each_program(prog, obj) {
 		struct way_program *p = &ways->list[ways->n];
 		const char *name = bpf_program__name(prog);
+		enum points_say say;
 
 		if (ways->n == WAYS_MAX)
 			return err_set(err, -E2BIG, "more than %d programs", WAYS_MAX);
@@ -56,6 +59,12 @@ static int list_programs(struct ways *ways, struct bpf_object *obj, struct err *
 		p->name = name;
 		p->hook = bpf_program__section_name(prog);
 		parse_name(p, name);
+		say = points_say(points, p->what, p->way);
+		if (say == POINTS_SAY_NO) {
+			bpf_program__set_autoload(prog, false);
+			continue;
+		}
+		p->shared = say == POINTS_SAY_SHARED;
 		p->loses = find_tag(btf, name, "loses:");
 		p->loses = p->loses ? p->loses : "";
 		p->optional = find_tag(btf, name, "optional") != NULL;
@@ -64,7 +73,7 @@ static int list_programs(struct ways *ways, struct bpf_object *obj, struct err *
 	return 0;
 }
 
-static const char *refusal(const struct refusals *refused, const char *program)
+const char *ways_refusal(const struct refusals *refused, const char *program)
 {
 	for (int i = 0; i < refused->n; i++)
 		if (str_eq(refused->list[i].program, program))
@@ -86,7 +95,7 @@ static const char *kind_missing(const char *sec)
 
 static const char *why_not(const struct way_program *p, const struct refusals *refused)
 {
-	const char *why = refusal(refused, p->name);
+	const char *why = ways_refusal(refused, p->name);
 
 	return why ? why : kind_missing(p->hook);
 }
@@ -166,8 +175,8 @@ static int choose_one(struct ways *ways, int i, const struct refusals *refused, 
 	struct way_program *p = &ways->list[i];
 	const struct way_program *best;
 
-	if (!*p->what) {
-		p->used = !refusal(refused, p->name);
+	if (!*p->what || p->shared) {
+		p->used = !ways_refusal(refused, p->name);
 		return 0;
 	}
 	best = best_way(ways, p->what, refused, prefer);
@@ -177,10 +186,10 @@ static int choose_one(struct ways *ways, int i, const struct refusals *refused, 
 	return 0;
 }
 
-int ways_choose(struct ways *ways, struct bpf_object *obj, const struct refusals *refused,
-		const char *prefer, struct err *err)
+int ways_choose(struct ways *ways, struct bpf_object *obj, const struct points *points,
+		const struct refusals *refused, const char *prefer, struct err *err)
 {
-	int rc = list_programs(ways, obj, err);
+	int rc = list_programs(ways, obj, points, err);
 
 	for (int i = 0; i < ways->n && !rc; i++) {
 		rc = choose_one(ways, i, refused, prefer, err);
@@ -198,7 +207,7 @@ bool ways_refuse(const struct ways *ways, struct refusals *refused, const char *
 
 		if (!str_eq(p->name, program))
 			continue;
-		if ((!*p->what && !p->optional) || refusal(refused, program) ||
+		if ((!*p->what && !p->optional) || ways_refusal(refused, program) ||
 		    refused->n == WAYS_MAX)
 			return false;
 		snprintf(refused->list[refused->n].program, sizeof(refused->list[0].program), "%s",

@@ -13,8 +13,9 @@
 
 struct bpf_object;
 struct bpf_program;
+struct points;
 
-#define WAYS_MAX 64
+#define WAYS_MAX 128
 
 /* Programs that this kernel refused; outlives the object, which has to be opened anew then. */
 struct refusals {
@@ -33,6 +34,7 @@ struct way_program {
 	char way[24];
 	const char *loses; /* what events lack by this way, "" if nothing */
 	bool optional;
+	bool shared; /* attached by points_attach(), not by itself */
 	bool used;
 };
 
@@ -42,11 +44,14 @@ struct ways {
 };
 
 /*
- * Chooses, and tells libbpf which programs to load. `prefer` is a way to take where there is a
- * choice and the kernel allows it (NULL: none). 0; -ENOENT if something has no way here; -E2BIG.
+ * Chooses, and tells libbpf which programs to load. points (NULL: none) have been chosen; what they
+ * don't need is as if it were not there. `prefer` is a way to take where there is a choice and the
+ * kernel allows it (NULL: none). 0; -ENOENT if something has no way here; -E2BIG.
  */
-int ways_choose(struct ways *ways, struct bpf_object *obj, const struct refusals *refused,
-		const char *prefer, struct err *err);
+int ways_choose(struct ways *ways, struct bpf_object *obj, const struct points *points,
+		const struct refusals *refused, const char *prefer, struct err *err);
+/* Why the kernel refused the program of that name; NULL if it has not. */
+const char *ways_refusal(const struct refusals *refused, const char *program);
 /* Notes that the kernel does not take a program. False if nothing else can be tried. */
 bool ways_refuse(const struct ways *ways, struct refusals *refused, const char *program,
 		 const char *why);

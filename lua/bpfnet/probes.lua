@@ -6,8 +6,9 @@ local nearest = require("bpfnet.nearest")
 local probes = {}
 
 local ORDER = {
-  probe = { "name", "doc", "available", "why", "fields", "filters", "ways" },
+  probe = { "name", "doc", "available", "why", "fields", "filters", "ways", "points" },
   field = { "name", "type", "doc" },
+  point = { "name", "group", "optional", "way", "where", "why" },
   way = { "what", "way", "program", "hook", "used", "loses" },
 }
 
@@ -23,6 +24,9 @@ local function print_json(list)
     end
     for _, way in ipairs(probe.ways or {}) do
       ordered(way, ORDER.way)
+    end
+    for _, point in ipairs(probe.points or {}) do
+      ordered(point, ORDER.point)
     end
     print(bpf.json(probe, ORDER.probe))
   end
@@ -117,6 +121,18 @@ local function print_ways(probe)
   end
 end
 
+-- A line for each point; what can't be seen here says why.
+local function print_points(probe)
+  local width, groups = longest(probe.points, "name"), longest(probe.points, "group")
+  local form = ("  %%s %%-%ds  %%-%ds  %%-10s  %%s"):format(width, groups)
+  print("\npoints (*: seen here; -: only if it is named):")
+  for _, point in ipairs(probe.points) do
+    local mark = not point.way and " " or point.optional and "-" or "*"
+    print(form:format(mark, point.name, point.group, point.way or "",
+      point.way and point.where or point.why):match("^(.-) *$"))
+  end
+end
+
 local function print_one(probe)
   print(("%s - %s"):format(probe.name, probe.doc or "no description"))
   if not probe.available then
@@ -128,6 +144,9 @@ local function print_one(probe)
   print_fields(probe)
   print("\nfilters: " .. (#probe.filters > 0 and table.concat(probe.filters, " ") or "none"))
   print_ways(probe)
+  if probe.points then
+    print_points(probe)
+  end
   print(("\nexample: bpfnet run -e 'bpf.attach(\"%s\", print)'"):format(probe.name))
 end
 
