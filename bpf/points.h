@@ -12,7 +12,8 @@
  * attaches them by the best way that the kernel has: all functions at once (kprobe.multi), each by
  * a kprobe, or, where they are few, each by a fentry program, a copy of one with the function's
  * own argument numbers put in. A point whose target is "" is a tracepoint: the program
- * <point>__<way> of the same object, which is loaded only if the point is wanted.
+ * <point>__<way> of the same object, which is loaded only if the point is wanted. An object that
+ * wants to know which are has a `const volatile __u64 cfg_points[2]`, bit = id.
  *
  *	const struct point_way point_ways[] POINT_WAYS = {
  *		{ "ip_rcv", "ip_rcv", "ip", POINT_IP_RCV, 0, POINT_NO_ARG },
@@ -55,7 +56,6 @@ enum {
 #define POINT_EXTRA(cookie) ((__u32)((cookie) >> 16 & 0xff))
 #define POINT_FLAGS(cookie) ((__u32)((cookie) >> 24))
 
-const volatile __u64 cfg_points[2] = { 0 }; /* those that are wanted: bit = id, up to 127 */
 const volatile bool cfg_point_cookie = false; /* bpf_get_attach_cookie() is there (5.15) */
 
 /* Where it is not: the cookie by the function's address. */

@@ -219,6 +219,8 @@ void points_setup(const struct points *p, struct bpf_object *obj)
 	bpf_map__set_autocreate(table, false);
 	if (cookie)
 		*cookie = caps_attach_cookie();
+	if (bits)
+		bits[0] = bits[1] = 0;
 	for (int i = 0; i < p->nr && bits; i++)
 		if (p->list[i].wanted)
 			bits[p->list[i].id / 64] |= 1ULL << p->list[i].id % 64;

@@ -29,6 +29,8 @@ struct points_event {
 	__u8 zero[4];
 };
 
+const volatile __u64 cfg_points[2] = { 0 };
+
 PROBE_EVENTS(struct points_event, "one event per point that a UDP datagram passes");
 
 /* sk_buff, as far as it is read */
