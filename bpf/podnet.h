@@ -78,7 +78,8 @@ enum point {
 	POINT_FREED,
 	POINT_DROPPED,
 	POINT_MERGED,
-	/* made of another packet; never sent */
+	/* never sent: an end is told as freed or delivered; a part as itself at its first point */
+	POINT___KFREE_SKB,
 	POINT_SKB_COPY,
 	POINT_SKB_SEGMENT,
 } __attribute__((packed));

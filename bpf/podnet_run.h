@@ -253,8 +253,8 @@ static __always_inline int at_end(void *ctx, struct seen *s, const struct drop *
 		what.location = drop->location;
 		what.reason = drop->reason;
 		what.nf = &p->nf;
-	} else if (what.point == POINT_FREED && p->track.consumed) {
-		what.point = POINT_DELIVERED;
+	} else if (what.point != POINT_MERGED) {
+		what.point = p->track.consumed ? POINT_DELIVERED : POINT_FREED;
 	}
 	what.identity = s->identity;
 	packet_end(ctx, p, &what);

@@ -28,7 +28,8 @@
 /* What the engine knows about one way to hook one point; rows of a point stand together. */
 struct point_way {
 	char point[24];
-	char target[40]; /* a kernel function; "": the point's own programs */
+	/* a kernel function; "": the point's own programs; "=X": X__<way>, which always run */
+	char target[40];
 	char group[12]; /* for `points = "GROUP"` */
 	__u32 id; /* the probe's number for the point */
 	__u32 arg; /* the argument that is followed, from 0 */
@@ -36,9 +37,12 @@ struct point_way {
 	__u32 flags;
 	__u32 since, before; /* kernel versions as in KERNEL_VERSION(), 0: any */
 	__u32 alt; /* rows with the same number go together; the lowest that the kernel has is taken */
-	__u32 optional; /* not among the points that are hooked without being named */
+	__u32 optional; /* POINT_OPTIONAL, POINT_ALWAYS */
 	char module[16]; /* the one that has the function; hooked when it is loaded. "": none */
 };
+
+/* Only hooked if it is named; hooked whatever is named. */
+enum { POINT_OPTIONAL = 1, POINT_ALWAYS = 2 };
 
 #define POINT_NO_ARG 0xff
 #define POINT_WAYS   SEC(".rodata.points")

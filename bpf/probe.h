@@ -39,7 +39,9 @@ typedef __u32 drop_reason_t;
 typedef __u64 ksym_t;
 typedef __s32 kstack_t;
 typedef __u8 tcp_flags_t;
-struct mac_addr { __u8 b[6]; };
+struct mac_addr {
+	__u8 b[6];
+};
 
 /* What stands before each event in the ring. */
 struct event_hdr {

@@ -160,8 +160,8 @@ static const char *read_points(lua_State *L, int index, const char *where)
 /* [-0, +1] The options table at index (0: none) into C; strings are the table's or what is pushed. raises */
 static void read_opts(lua_State *L, int index, const char *where, struct probe_opts *opts)
 {
-	static const char *const known[] = { "filter", "where",  "threshold",	   "sample",
-					     "rate",   "fields", "buffer",	   "latency",
+	static const char *const known[] = { "filter", "where",  "threshold",     "sample",
+					     "rate",   "fields", "buffer",        "latency",
 					     "way",    "points", LUA_PACKET_OPTS, NULL };
 
 	memset(opts, 0, sizeof(*opts));

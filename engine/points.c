@@ -63,10 +63,16 @@ static int add_row(struct points *p, struct point_row *row)
 		return -EINVAL;
 	if (!point) {
 		point = &p->list[p->nr++];
-		*point = (struct point){ .name = row->point, .group = row->group, .id = row->id };
+		*point = (struct point){ .name = row->point,
+					 .group = row->group,
+					 .programs = row->point,
+					 .id = row->id };
 	}
-	point->optional |= row->optional;
-	if (*row->target) {
+	point->optional |= row->optional == ROW_OPTIONAL;
+	point->wanted |= row->optional == ROW_ALWAYS;
+	if (*row->target == '=') {
+		point->programs = row->target + 1;
+	} else if (*row->target) {
 		*site = (struct site){ .row = row, .point = point, .sym.name = row->target };
 		points_init_site(site);
 		p->nr_sites++;
@@ -152,7 +158,7 @@ static int select_points(struct points *p, const char *wanted, struct err *err)
 	int rc = 0;
 
 	for (int i = 0; i < p->nr && !wanted; i++)
-		p->list[i].wanted = !p->list[i].optional;
+		p->list[i].wanted |= !p->list[i].optional;
 	if (!wanted)
 		return 0;
 	words = strdup(wanted);

@@ -30,6 +30,7 @@ enum point_by {
 struct point {
 	const char *name;
 	const char *group;
+	const char *programs; /* a tracepoint's are named <programs>__<way> */
 	uint32_t id; /* the object's number for it, below 128 */
 	bool optional; /* hooked only if it is named */
 	bool wanted;

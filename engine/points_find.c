@@ -29,9 +29,9 @@ const char *point_tracepoint(const struct choice *c, struct point *point)
 
 	bpf_object__for_each_program(prog, c->obj) {
 		const char *name = bpf_program__name(prog), *sec, *why;
-		size_t len = strlen(point->name);
+		size_t len = strlen(point->programs);
 
-		if (strncmp(name, point->name, len) || strncmp(name + len, "__", 2))
+		if (strncmp(name, point->programs, len) || strncmp(name + len, "__", 2))
 			continue;
 		sec = bpf_program__section_name(prog);
 		why = ways_refusal(c->refused, name);

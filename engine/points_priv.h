@@ -26,6 +26,8 @@ struct point_row {
 	char module[16];
 };
 
+enum { ROW_OPTIONAL = 1, ROW_ALWAYS = 2 }; /* in optional */
+
 #define POINT_NO_ARG 0xff
 #define POINT_RETURN 2
 
