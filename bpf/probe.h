@@ -43,6 +43,22 @@ struct mac_addr {
 	__u8 b[6];
 };
 
+/* Why the kernel dropped a packet (enum skb_drop_reason): its name, nil and null for 0. */
+typedef __u32 drop_reason_t;
+/* A kernel address: "nf_hook_slow+0x4c", "br_forward+0x10 [bridge]", nil and null for 0. */
+typedef __u64 ksym_t;
+/*
+ * What bpf_get_stackid() gives for the object's map `stacks`, without BPF_F_REUSE_STACKID: frames like
+ * ksym_t, innermost first, with ";" between them; nil and null for what is negative.
+ */
+typedef __s32 kstack_t;
+/* Flags of a TCP segment, FIN in the lowest bit: "SYN|ACK", nil and null for 0. */
+typedef __u8 tcp_flags_t;
+/* "02:42:ac:11:00:02"; nil and null if all of it is zero. */
+struct mac_addr {
+	__u8 b[6];
+};
+
 /* What stands before each event in the ring. */
 struct event_hdr {
 	__u32 probe; /* the engine's number for this probe */

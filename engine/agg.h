@@ -17,7 +17,7 @@
 #define AGG_MAX_BY     16
 #define AGG_MAX_VALUES 16
 #define AGG_NAME       64 /* bytes of a field's name with its NUL */
-#define AGG_MAX_KEY    1024 /* bytes of a key's cells with what tells their types */
+#define AGG_MAX_KEY    8192 /* bytes of a key's cells with what tells their types; stacks are long */
 
 /* What is kept of a value; AGG_COUNT is of the row and needs no value. */
 enum agg_what { AGG_SUM, AGG_MIN, AGG_MAX, AGG_AVG, AGG_HIST, AGG_COUNT, AGG_WHATS = AGG_COUNT };

@@ -126,7 +126,7 @@ static void write_part(struct code *code, const struct bank_part *part)
 	const struct field *f = &part->field;
 
 	if (f->kind == FIELD_STR || f->kind == FIELD_BYTES || f->kind == FIELD_ADDR6 ||
-	    f->kind == FIELD_ADDR4) {
+	    f->kind == FIELD_ADDR4 || f->kind == FIELD_MAC) {
 		copy_bytes(code, part);
 		return;
 	}

@@ -46,6 +46,7 @@ static int find_field(const struct layout *layout, const char *name, struct fiel
 		return layout_no_field(layout, name, err);
 	*copy = *field;
 	copy->name = copy->doc = ""; /* the layout's; the spec has the name */
+	stack_texts_hold(copy->stacks);
 	return 0;
 }
 
@@ -255,8 +256,12 @@ void agg_maps_free(struct agg_maps *maps)
 	close_fd(&maps->bank_fd[0]);
 	close_fd(&maps->bank_fd[1]);
 	close_fd(&maps->control_fd);
-	for (int i = 0; i < AGG_MAX_BY; i++)
+	for (int i = 0; i < AGG_MAX_BY; i++) {
 		free(maps->names[i]);
+		stack_texts_release(maps->parts[i].field.stacks);
+	}
+	for (int i = 0; i < AGG_MAX_VALUES; i++)
+		stack_texts_release(maps->values[i].stacks);
 	agg_row_free(agg_get_spec(maps->agg), maps->row);
 	free(maps->keys);
 	free(maps->numbers);

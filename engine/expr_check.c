@@ -74,15 +74,20 @@ static enum expr_type field_type(const struct field *f)
 	case FIELD_BOOL:
 		return TYPE_BOOL;
 	case FIELD_ENUM:
+	case FIELD_REASON:
 		return TYPE_ENUM;
 	case FIELD_ERRNO:
 		return TYPE_ERRNO;
 	case FIELD_STR:
 	case FIELD_BYTES:
+	case FIELD_MAC:
 		return TYPE_STR;
 	case FIELD_ADDR4:
 	case FIELD_ADDR6:
 		return TYPE_ADDR;
+	case FIELD_KSYM:
+	case FIELD_STACK:
+		return TYPE_NONE;
 	default:
 		return TYPE_INT;
 	}
@@ -130,7 +135,13 @@ static struct node *check_name(struct expr *e, struct node *n, struct err *err)
 	n->op = OP_FIELD;
 	n->field = f;
 	n->type = field_type(f);
-	n->maybe_nil = f->kind == FIELD_OPT || f->kind == FIELD_ERRNO;
+	if (n->type == TYPE_NONE) {
+		expr_error(e, err, n->at, "\"%s\" is a %s, which can't be compared here", f->name,
+			   field_type_name(f));
+		err_hint(err, "compare it in the script");
+		return NULL;
+	}
+	n->maybe_nil = f->kind == FIELD_OPT || f->kind == FIELD_ERRNO || f->kind == FIELD_REASON;
 	if (n->type == TYPE_INT)
 		n->unit = field_unit(f->name);
 	if (n->type == TYPE_INT || n->type == TYPE_ENUM || n->type == TYPE_ERRNO ||

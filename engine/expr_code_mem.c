@@ -146,7 +146,7 @@ void expr_code_same_text(struct code *code, const struct node *n, struct branch 
 	const struct field *longer = a->size > b->size ? a : b;
 	uint32_t len = longer == a ? b->size : a->size;
 
-	if (a->kind == FIELD_BYTES) {
+	if (a->kind != FIELD_STR) {
 		gen_same(code, a->offset, b->offset, len, to);
 		return;
 	}

@@ -8,60 +8,36 @@
 
 static bool is_named(const struct field *f)
 {
-	return f && (f->kind == FIELD_ENUM || f->kind == FIELD_ERRNO);
+	return f && field_has_names(f);
 }
 
-static const char *next_enum_name(const void *arg, int i)
+/* ", did you mean ...? (known: ...)" as far as it is known. */
+static void tell_known(const struct field *f, const char *name, char *buf, size_t size)
 {
-	const struct field *f = arg;
-
-	return i < f->nr_names ? f->names[i].name : NULL;
-}
-
-static const char *next_errno(const void *arg, int i)
-{
-	const char *name = errno_name(i + 1);
-
-	(void)arg;
-	if (i >= 133) /* EHWPOISON is the last */
-		return NULL;
-	return name ? name : "EPERM"; /* some numbers have none */
-}
-
-static int no_such_name(struct expr *e, const struct field *f, const struct node *n,
-			struct err *err)
-{
-	bool is_enum = f->kind == FIELD_ENUM;
-	const char *near = nearest_name(n->s, is_enum ? next_enum_name : next_errno, f);
-	char known[320] = "", guess[80] = "";
+	const char *near = field_near_name(f, name);
 	size_t len = 0;
+	int i = 0;
 
-	for (int i = 0; i < f->nr_names && len < sizeof(known) - 64; i++)
-		len += (size_t)snprintf(known + len, sizeof(known) - len, "%s%.60s",
-					i ? ", " : " (known: ", f->names[i].name);
-	if (len)
-		snprintf(known + len, sizeof(known) - len, ")");
+	*buf = '\0';
 	if (near)
-		snprintf(guess, sizeof(guess), ", did you mean \"%.50s\"?", near);
-	return expr_error(e, err, n->at, "\"%.50s\" is no value of \"%.50s\"%s%s", n->s, f->name,
-			  guess, known);
+		len = (size_t)snprintf(buf, size, ", did you mean \"%.50s\"?", near);
+	for (; i < f->nr_names && len < size - 72; i++)
+		len += (size_t)snprintf(buf + len, size - len, "%s%.60s",
+					i ? ", " : " (known: ", f->names[i].name);
+	if (i)
+		snprintf(buf + len, size - len, i < f->nr_names ? ", ...)" : ")");
+	if (!i && f->kind == FIELD_REASON)
+		snprintf(buf, size, ": this kernel has no names for reasons, newer ones (5.17) do");
 }
 
 struct node *expr_named(struct expr *e, const struct field *f, struct node *n, struct err *err)
 {
-	int number = 0;
-	bool found = false;
+	char known[400];
 
-	for (int i = 0; i < f->nr_names && !found; i++) {
-		found = str_eq(f->names[i].name, n->s);
-		n->i = f->names[i].value;
-	}
-	if (f->kind == FIELD_ERRNO) {
-		number = errno_number(n->s);
-		n->i = number;
-	}
-	if ((!found && !number) || strlen(n->s) != n->len) {
-		no_such_name(e, f, n, err);
+	if (!field_number(f, n->s, n->len, &n->i)) {
+		tell_known(f, n->s, known, sizeof(known));
+		expr_error(e, err, n->at, "\"%.50s\" is no value of \"%.50s\"%s", n->s, f->name,
+			   known);
 		return NULL;
 	}
 	n->op = OP_CONST;
@@ -142,6 +118,12 @@ static struct node *compare_nil(struct expr *e, struct node *n, struct err *err)
 		expr_error(e, err, n->r->at, "nil can only be compared with == and !=");
 		return NULL;
 	}
+	if (n->l->op == OP_FIELD && n->l->field->kind == FIELD_FLAGS) {
+		n->r->type = TYPE_INT; /* 0: as a number it is never nil */
+		return n;
+	}
+	if (n->l->op == OP_FIELD && n->l->field->kind == FIELD_MAC)
+		return expr_text_zero(n);
 	if (!n->l->maybe_nil) {
 		expr_error(e, err, n->l->at, "%.*s is never nil", expr_shown(n->l),
 			   e->text + n->l->at);
@@ -192,10 +174,10 @@ static struct node *compare_ints(struct expr *e, struct node *n, struct err *err
 		return NULL;
 	if (l->op == OP_CONST)
 		return expr_bool(n, expr_compare(n->op, l->i, r->i));
-	/* among errnos the number 0 is what nil is */
-	if (l->type == TYPE_ERRNO && r->op == OP_CONST && r->i == 0)
+	/* among errnos and reasons the number 0 is what nil is */
+	if (l->type != TYPE_INT && l->maybe_nil && r->op == OP_CONST && r->i == 0)
 		n->op = OP_IS_NIL;
-	else if (l->type == TYPE_ERRNO && r->op == OP_CONST)
+	else if (l->type != TYPE_INT && r->op == OP_CONST)
 		l->maybe_nil = false;
 	return n;
 }

@@ -30,7 +30,7 @@ static uint64_t load(const struct field *f, const uint8_t *p)
 
 int64_t expr_nil_raw(const struct field *f)
 {
-	if (f->kind == FIELD_ERRNO)
+	if (f->kind == FIELD_ERRNO || f->kind == FIELD_REASON)
 		return 0;
 	return f->size == 8 ? -1 : (int64_t)((1ULL << f->size * 8) - 1);
 }
@@ -126,7 +126,7 @@ static bool eval_same_text(const struct node *n, const uint8_t *rec)
 	const char *s = (const char *)rec + a->offset, *t = (const char *)rec + b->offset;
 	size_t len;
 
-	if (a->kind == FIELD_BYTES)
+	if (a->kind != FIELD_STR)
 		return memcmp(s, t, a->size) == 0;
 	len = strnlen(s, a->size);
 	return len == strnlen(t, b->size) && memcmp(s, t, len) == 0;

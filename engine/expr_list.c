@@ -93,7 +93,7 @@ static int not_constant(struct expr *e, const struct node *n, const char *what, 
 static int check_int(struct expr *e, struct node *l, struct node *item, int64_t *value,
 		     struct err *err)
 {
-	bool named = l->type != TYPE_INT;
+	bool named = l->op == OP_FIELD && field_has_names(l->field);
 
 	if (named && (item->op == OP_NAME || (item->op == OP_CONST && item->type == TYPE_STR)))
 		item = expr_named(e, l->field, item, err);
@@ -146,7 +146,7 @@ static struct node *int_in(struct expr *e, struct node *n, struct node *items, s
 	if (n->l->op == OP_CONST)
 		return expr_bool(n, expr_in_ranges(n, n->l->i));
 	/* nil is the number 0 here, which the ranges hold or don't */
-	if (n->l->type == TYPE_ERRNO)
+	if (n->l->type != TYPE_INT)
 		n->l->maybe_nil = false;
 	return n;
 }
@@ -222,12 +222,40 @@ static bool is_comm(const struct field *f)
 	       (str_eq(f->name, "comm") || (len > 5 && str_eq(f->name + len - 5, "_comm")));
 }
 
+struct node *expr_text_zero(struct node *n)
+{
+	n->op = OP_TEXT;
+	n->s = "";
+	n->len = 0;
+	n->i = true;
+	return n;
+}
+
+/* The bytes that the text of an address means, in its place. */
+static int mac_bytes(struct expr *e, struct node *n, bool whole, struct err *err)
+{
+	uint8_t mac[6];
+
+	if (!whole)
+		return expr_error(e, err, n->at,
+				  "a MAC address can only be compared with == and "
+				  "!=, and in a list");
+	if (strlen(n->s) != n->len || !mac_parse(n->s, mac))
+		return not_constant(e, n, "a MAC address like \"02:42:ac:11:00:02\"", err);
+	memcpy(n->span.lo, mac, sizeof(mac));
+	n->s = (const char *)n->span.lo;
+	n->len = sizeof(mac);
+	return 0;
+}
+
 struct node *expr_text_test(struct expr *e, struct node *n, struct node *l, bool whole,
 			    struct err *err)
 {
 	const struct field *f = l->field;
 	size_t room = f->kind == FIELD_STR ? f->size - 1 : f->size;
 
+	if (f->kind == FIELD_MAC && mac_bytes(e, n, whole, err))
+		return NULL;
 	if (f->kind == FIELD_STR && memchr(n->s, '\0', n->len)) {
 		expr_error(e, err, n->at, "\"%s\" ends before its first NUL", f->name);
 		return NULL;

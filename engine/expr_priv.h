@@ -182,6 +182,8 @@ bool expr_in_spans(const struct node *n, const uint8_t addr[16]);
 /* l == "text", or l starts "text"; n holds the text and becomes the test. */
 struct node *expr_text_test(struct expr *e, struct node *n, struct node *l, bool whole,
 			    struct err *err);
+/* n becomes the test whether all bytes of n->l, a field, are zero. */
+struct node *expr_text_zero(struct node *n);
 /* n becomes its opposite. */
 struct node *expr_negate(struct expr *e, struct node *n, struct err *err);
 /* Brings two integers to one unit and returns it; -errno. */

@@ -197,6 +197,32 @@ int kbtf_nr_args(int id)
 	return btf_is_func(t) ? btf_vlen(kbtf_type(&kernel, t->type)) : -EINVAL;
 }
 
+static int name_index(const char *const *names, int n, const char *name)
+{
+	while (n && !str_eq(names[n - 1], name))
+		n--;
+	return n - 1;
+}
+
+int kbtf_enums(const char *const *names, int n,
+	       int (*each)(void *arg, int i, const char *name, uint32_t value), void *arg)
+{
+	bool was_read = kernel.at;
+	int rc = use_kernel();
+
+	for (uint32_t id = 1; !rc && id < kernel.n; id++) {
+		const struct btf_type *t = kbtf_type(&kernel, id);
+		const struct btf_enum *e = btf_enum(t);
+		int i = btf_is_enum(t) ? name_index(names, n, kernel.strings + t->name_off) : -1;
+
+		for (int k = 0; i >= 0 && !rc && k < btf_vlen(t); k++)
+			rc = each(arg, i, kernel.strings + e[k].name_off, (uint32_t)e[k].val);
+	}
+	if (!was_read)
+		kbtf_release();
+	return rc;
+}
+
 static int write_all(int fd, const void *data, size_t size)
 {
 	for (size_t done = 0; done < size;) {

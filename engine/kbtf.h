@@ -9,6 +9,7 @@
 #ifndef BPFNET_KBTF_H
 #define BPFNET_KBTF_H
 
+#include <stdint.h>
 #include "err.h"
 
 struct bpf_object;
@@ -25,6 +26,13 @@ struct kbtf_query {
 int kbtf_find_all(struct kbtf_query *list, int n);
 /* How many arguments the function of that id has; -errno. */
 int kbtf_nr_args(int id);
+/*
+ * Calls each(arg, i, name, value) for the enumerators of every names[i] that the kernel has an enum
+ * of, until that returns something else than 0, which is returned. 0 or -errno. The texts are not to
+ * be kept. What was not read before is given back at the end.
+ */
+int kbtf_enums(const char *const *names, int n,
+	       int (*each)(void *arg, int i, const char *name, uint32_t value), void *arg);
 /*
  * A memory file with the types that the object's relocations may ask for, as BTF; open_opts'
  * btf_custom_path can be /proc/self/fd/N. The caller closes it. -errno with err set.

@@ -41,6 +41,20 @@ static void push_other(lua_State *L, const struct field *field, const void *reco
 	luax_push_value(L, &value);
 }
 
+static void push_ksym(lua_State *L, const char *p)
+{
+	char key[TEXT_BYTES] = { 0 };
+	uint64_t addr;
+
+	memcpy(&addr, p, sizeof(addr));
+	if (!addr) {
+		lua_pushnil(L);
+		return;
+	}
+	memcpy(key, p, sizeof(addr));
+	lua_text_push(L, TEXT_KSYM, key);
+}
+
 void event_push_field(lua_State *L, const struct field *field, const void *record)
 {
 	const char *p = (const char *)record + field->offset;
@@ -51,6 +65,8 @@ void event_push_field(lua_State *L, const struct field *field, const void *recor
 		lua_text_push(L, TEXT_ADDR, p);
 	else if (field->kind == FIELD_STR && field->size == TEXT_BYTES)
 		lua_text_push(L, TEXT_NAME, p);
+	else if (field->kind == FIELD_KSYM)
+		push_ksym(L, p);
 	else
 		push_other(L, field, record);
 }
@@ -102,7 +118,7 @@ int event_pack(lua_State *L, int index, const struct layout *layout, void *recor
 
 	/* A field that is not given and may be unknown, is. */
 	for (int i = 0; i < layout->nr_fields; i++)
-		if (layout->fields[i].kind == FIELD_OPT)
+		if (field_can_be_nil(&layout->fields[i]))
 			field_set(&layout->fields[i], record, &(struct value){ .type = VALUE_NIL },
 				  err);
 	lua_pushnil(L);

@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <lauxlib.h>
+#include "ksyms.h"
 #include "lua_text.h"
 #include "record.h"
 #include "script.h"
@@ -56,15 +57,25 @@ static struct script_texts *start(lua_State *L, struct script_texts **place, uin
 	return t;
 }
 
-/* [-0, +1] */
-static void push_new(lua_State *L, enum text_kind kind, const char *bytes)
+/* False: it may be another text soon. [-0, +1] */
+static bool push_new(lua_State *L, enum text_kind kind, const void *bytes)
 {
+	bool known = true;
+	uint64_t ksym;
 	char buf[48];
 
-	if (kind == TEXT_ADDR)
-		lua_pushstring(L, addr_format((const uint8_t *)bytes, buf));
-	else
+	switch (kind) {
+	case TEXT_ADDR:
+		lua_pushstring(L, addr_format(bytes, buf));
+		break;
+	case TEXT_KSYM:
+		memcpy(&ksym, bytes, sizeof(ksym));
+		lua_pushstring(L, ksyms_text(ksym, &known));
+		break;
+	default:
 		lua_pushlstring(L, bytes, strnlen(bytes, TEXT_BYTES));
+	}
+	return known;
 }
 
 /* Into the first place of the set; what is there goes to the second, and that one's number is used. */
@@ -98,8 +109,7 @@ void lua_text_push(lua_State *L, enum text_kind kind, const void *bytes)
 		lua_rawgeti(L, LUA_REGISTRYINDEX, set->ref);
 	} else if (is(set + 1, key)) {
 		lua_rawgeti(L, LUA_REGISTRYINDEX, set[1].ref);
-	} else {
-		push_new(L, kind, bytes);
+	} else if (push_new(L, kind, bytes)) {
 		add(L, t, set, key);
 	}
 }

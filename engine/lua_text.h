@@ -12,9 +12,12 @@
 
 #define TEXT_BYTES 16
 
-enum text_kind { TEXT_ADDR, TEXT_NAME, TEXT_KINDS };
+enum text_kind { TEXT_ADDR, TEXT_NAME, TEXT_KSYM, TEXT_KINDS };
 
-/* [-0, +1] address (v4-mapped as IPv4), or text up to the first NUL. raises for lack of memory */
+/*
+ * [-0, +1] address (v4-mapped as IPv4); text up to the first NUL; symbol of a kernel address that is
+ * not 0, in the first 8 bytes, the others zero. raises for lack of memory
+ */
 void lua_text_push(lua_State *L, enum text_kind kind, const void *bytes);
 
 #endif

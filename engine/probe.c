@@ -10,6 +10,7 @@
 #include "probe_priv.h"
 #include "probe_setup.h"
 #include "pump.h"
+#include "stacks.h"
 #include "tracer.h"
 #include "util.h"
 
@@ -151,6 +152,16 @@ static int apply_filter(struct probe *p, struct err *err)
 	return rc ? rc : filter_apply(p->maps, p->filter, err);
 }
 
+static int use_stacks(struct probe *p, struct err *err)
+{
+	const struct bpf_map *map;
+
+	if (!p->stacks)
+		return 0;
+	map = bpf_object__find_map_by_name(object_bpf(p->obj), "stacks");
+	return stacks_set_map(p->stacks, map, err) ? err_prefix(err, "%s", p->name) : 0;
+}
+
 int probe_load(struct probe *p, struct err *err)
 {
 	int rc = p->state == PROBE_OPEN ? caps_check(err) : 0;
@@ -163,6 +174,8 @@ int probe_load(struct probe *p, struct err *err)
 		rc = probe_load_object(p, err);
 	if (!rc)
 		rc = apply_filter(p, err);
+	if (!rc)
+		rc = use_stacks(p, err);
 	if (!rc)
 		p->state = PROBE_LOADED;
 	return rc;

@@ -10,6 +10,7 @@
 #include "object.h"
 #include "probe_priv.h"
 #include "skels.h"
+#include "stacks.h"
 #include "util.h"
 
 static const char *next_skel(const void *arg, int i)
@@ -133,6 +134,17 @@ static int read_layout(struct probe *p, struct err *err)
 	return rc;
 }
 
+static int find_stacks(struct probe *p, struct err *err)
+{
+	if (!bpf_object__find_map_by_name(object_bpf(p->obj), "stacks"))
+		return 0;
+	p->stacks = stacks_new();
+	if (!p->stacks)
+		return err_set(err, -ENOMEM, "out of memory");
+	layout_set_stacks(p->layout, p->stacks);
+	return 0;
+}
+
 int probe_open_object(struct probe *p, const char *name, struct err *err)
 {
 	const void *elf;
@@ -145,6 +157,8 @@ int probe_open_object(struct probe *p, const char *name, struct err *err)
 	p->opts.points = NULL; /* the caller's */
 	if (!rc)
 		rc = read_layout(p, err);
+	if (!rc)
+		rc = find_stacks(p, err);
 	if (rc)
 		return rc;
 	stage_init(&p->stage, p->layout);

@@ -29,6 +29,7 @@ struct probe {
 	struct stage stage;
 	struct ring *ring; /* its own, or the shared one */
 	struct pump *pump; /* of its own ring */
+	struct stack_texts *stacks; /* the layout's; NULL: the object has no map of stacks */
 	bool uses_socks;
 	int socks_fd;
 	probe_sink sink;

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Layouts from BTF. The values of fields are in record_value.c. */
-#include <ctype.h>
+/* Layouts from BTF. What a type means is in record_kind.c, the values of fields in record_value.c. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <bpf/btf.h>
-#include "record.h"
+#include "record_priv.h"
 #include "util.h"
 
 #define MAX_FIELDS 128
@@ -17,14 +16,7 @@ struct block {
 	char bytes[];
 };
 
-struct builder {
-	const struct btf *btf;
-	struct layout *layout;
-	struct err *err;
-	int depth;
-};
-
-static void *keep(struct layout *layout, size_t size)
+void *record_keep(struct layout *layout, size_t size)
 {
 	struct block *block = calloc(1, sizeof(*block) + size);
 
@@ -37,27 +29,9 @@ static void *keep(struct layout *layout, size_t size)
 
 static const char *keep_str(struct layout *layout, const char *s)
 {
-	char *copy = keep(layout, strlen(s) + 1);
+	char *copy = record_keep(layout, strlen(s) + 1);
 
 	return copy ? strcpy(copy, s) : NULL;
-}
-
-/* The type without typedefs and qualifiers; `name` gets the outermost typedef's name that counts. */
-static const struct btf_type *resolve(const struct btf *btf, int id, const char **name)
-{
-	const struct btf_type *t = btf__type_by_id(btf, id);
-
-	*name = "";
-	for (int i = 0; t && (btf_is_mod(t) || btf_is_typedef(t)); i++) {
-		if (i == 32) /* as in libbpf: a typedef of itself */
-			return NULL;
-		if (btf_is_typedef(t) && !**name)
-			*name = btf__name_by_offset(btf, t->name_off);
-		t = btf__type_by_id(btf, t->type);
-	}
-	if (t && !**name)
-		*name = btf__name_by_offset(btf, t->name_off);
-	return t;
 }
 
 /* Text of the declaration tag "doc:..." on a type's component (-1: the type itself), or "". */
@@ -79,114 +53,6 @@ static const char *find_doc(const struct btf *btf, int type_id, int component)
 	return "";
 }
 
-/* "RST_SENT" of enum end { END_RST_SENT } becomes "rst_sent". */
-static const char *enum_text(struct layout *layout, const char *name, const char *enum_name)
-{
-	size_t len = strlen(enum_name);
-	char *copy;
-
-	if (len && strncasecmp(name, enum_name, len) == 0 && name[len] == '_')
-		name += len + 1;
-	copy = keep(layout, strlen(name) + 1);
-	for (size_t i = 0; copy && name[i]; i++)
-		copy[i] = (char)tolower((unsigned char)name[i]);
-	return copy;
-}
-
-static int set_enum(struct builder *b, struct field *f, const struct btf_type *t)
-{
-	const struct btf_enum *e = btf_enum(t);
-	const char *own = btf__name_by_offset(b->btf, t->name_off);
-	int n = btf_vlen(t);
-	struct enum_name *names = keep(b->layout, sizeof(*names) * (size_t)(n ? n : 1));
-
-	if (!names)
-		return err_set(b->err, -ENOMEM, "out of memory");
-	for (int i = 0; i < n; i++) {
-		names[i].value = e[i].val;
-		f->has_negative |= e[i].val < 0;
-		names[i].name =
-			enum_text(b->layout, btf__name_by_offset(b->btf, e[i].name_off), own);
-		if (!names[i].name)
-			return err_set(b->err, -ENOMEM, "out of memory");
-	}
-	f->kind = FIELD_ENUM;
-	f->names = names;
-	f->nr_names = n;
-	return 0;
-}
-
-static int no_such_type(struct builder *b, const struct field *f, const char *what)
-{
-	err_set(b->err, -EINVAL, "field '%s' of '%s' is %s, which a script can't see", f->name,
-		b->layout->name, what);
-	err_hint(b->err, "use integers, enums, bool, char[N], __u8[N], struct in_addr or in6_addr");
-	return -EINVAL;
-}
-
-static int set_array(struct builder *b, struct field *f, const struct btf_type *t)
-{
-	const struct btf_array *a = btf_array(t);
-	const char *name;
-	const struct btf_type *elem = resolve(b->btf, (int)a->type, &name);
-
-	if (!elem || !btf_is_int(elem) || elem->size != 1 || !a->nelems)
-		return no_such_type(b, f, "an array of something else than bytes");
-	f->size = a->nelems;
-	f->kind = str_eq(name, "char") ? FIELD_STR : FIELD_BYTES;
-	return 0;
-}
-
-static int set_int(struct field *f, const struct btf_type *t, const char *name)
-{
-	if (btf_int_encoding(t) & BTF_INT_BOOL)
-		f->kind = FIELD_BOOL;
-	else if (str_eq(name, "errno_t"))
-		f->kind = FIELD_ERRNO;
-	else if (str_eq(name, "opt_u64") || str_eq(name, "opt_u32"))
-		f->kind = FIELD_OPT;
-	else if (str_starts(name, "__be"))
-		f->kind = FIELD_BE;
-	else
-		f->kind = btf_int_encoding(t) & BTF_INT_SIGNED ? FIELD_INT : FIELD_UINT;
-	return 0;
-}
-
-static bool is_word(uint32_t size)
-{
-	return size == 1 || size == 2 || size == 4 || size == 8;
-}
-
-/* The table that says how a type is seen: by its kind, and where that is not enough, its name. */
-static int set_kind(struct builder *b, struct field *f, int type_id)
-{
-	const char *name;
-	const struct btf_type *t = resolve(b->btf, type_id, &name);
-
-	if (!t)
-		return no_such_type(b, f, "of an unknown type");
-	f->size = t->size;
-	if ((btf_is_int(t) || btf_is_enum(t)) && !is_word(t->size))
-		return no_such_type(b, f, "not of 1, 2, 4 or 8 bytes");
-	switch (btf_kind(t)) {
-	case BTF_KIND_INT:
-		return set_int(f, t, name);
-	case BTF_KIND_ENUM:
-		return set_enum(b, f, t);
-	case BTF_KIND_ARRAY:
-		return set_array(b, f, t);
-	case BTF_KIND_STRUCT:
-		if (str_eq(name, "in_addr") && t->size == 4)
-			f->kind = FIELD_ADDR4;
-		else if (str_eq(name, "in6_addr") && t->size == 16)
-			f->kind = FIELD_ADDR6;
-		else
-			return no_such_type(b, f, "a struct");
-		return 0;
-	}
-	return no_such_type(b, f, "a union, pointer or function");
-}
-
 /* Padding has to be written out in a record, and is nobody's business. */
 static bool is_padding(const char *name)
 {
@@ -197,13 +63,13 @@ static bool is_padding(const char *name)
 static int check_place(struct builder *b, const struct field *f)
 {
 	if (f->size > b->layout->size || f->offset > b->layout->size - f->size)
-		return no_such_type(b, f, "not inside it");
+		return record_no_type(b, f, "not inside it");
 	if (!f->bit_size)
 		return 0;
 	if (f->kind > FIELD_ERRNO || f->kind == FIELD_BE || f->kind == FIELD_OPT)
-		return no_such_type(b, f, "a bit field of another type than integers");
+		return record_no_type(b, f, "a bit field of another type than integers");
 	if (f->bit_offset + f->bit_size > (int)f->size * 8)
-		return no_such_type(b, f, "a bit field that crosses its integer");
+		return record_no_type(b, f, "a bit field that crosses its integer");
 	return 0;
 }
 
@@ -230,7 +96,7 @@ static int add_member(struct builder *b, int type_id, int i, uint32_t base)
 	f->doc = keep_str(b->layout, find_doc(b->btf, type_id, i));
 	if (!f->name || !f->doc)
 		return err_set(b->err, -ENOMEM, "out of memory");
-	rc = set_kind(b, f, (int)m->type);
+	rc = record_set_kind(b, f, (int)m->type);
 	if (rc)
 		return rc;
 	f->offset = base + bits / 8;
@@ -247,7 +113,7 @@ static int add_member(struct builder *b, int type_id, int i, uint32_t base)
 static int add_struct(struct builder *b, int type_id, uint32_t base)
 {
 	const char *name;
-	const struct btf_type *t = resolve(b->btf, type_id, &name);
+	const struct btf_type *t = record_resolve(b->btf, type_id, &name);
 	int rc = 0;
 
 	if (!t || !btf_is_struct(t))
@@ -270,24 +136,24 @@ static int add_scalar(struct builder *b, int type_id)
 	b->layout->scalar = true;
 	b->layout->nr_fields = 1;
 	f->name = f->doc = "";
-	return set_kind(b, f, type_id);
+	return record_set_kind(b, f, type_id);
 }
 
 static int build(struct builder *b, int type_id)
 {
 	const char *name;
-	const struct btf_type *t = resolve(b->btf, type_id, &name);
+	const struct btf_type *t = record_resolve(b->btf, type_id, &name);
 	int64_t size = btf__resolve_size(b->btf, (uint32_t)type_id);
 
 	b->layout->name = t ? keep_str(b->layout, name) : NULL;
-	b->layout->fields = keep(b->layout, sizeof(struct field) * (MAX_FIELDS + 1));
+	b->layout->fields = record_keep(b->layout, sizeof(struct field) * (MAX_FIELDS + 1));
 	b->layout->doc = "";
 	if (!t || size < 0)
 		return err_set(b->err, -EINVAL, "BTF has no type %d with a size", type_id);
 	if (!b->layout->name || !b->layout->fields)
 		return err_set(b->err, -ENOMEM, "out of memory");
 	b->layout->size = (uint32_t)size;
-	if (btf_is_struct(t) && !str_eq(name, "in_addr") && !str_eq(name, "in6_addr"))
+	if (btf_is_struct(t) && !record_set_struct(b->layout->fields, t, name))
 		return add_struct(b, type_id, 0);
 	return add_scalar(b, type_id);
 }
@@ -316,6 +182,7 @@ void layout_free(struct layout *layout)
 
 	if (!layout)
 		return;
+	stack_texts_release(layout->stacks);
 	for (block = layout->memory; block; block = next) {
 		next = block->next;
 		free(block);
@@ -331,6 +198,27 @@ int layout_set_doc(struct layout *layout, const char *doc)
 		return -ENOMEM;
 	layout->doc = copy;
 	return 0;
+}
+
+struct stack_texts *stack_texts_hold(struct stack_texts *texts)
+{
+	if (texts)
+		texts->holders++;
+	return texts;
+}
+
+void stack_texts_release(struct stack_texts *texts)
+{
+	if (texts && --texts->holders == 0)
+		texts->free(texts);
+}
+
+void layout_set_stacks(struct layout *layout, struct stack_texts *texts)
+{
+	layout->stacks = texts;
+	for (int i = 0; i < layout->nr_fields; i++)
+		if (layout->fields[i].kind == FIELD_STACK)
+			layout->fields[i].stacks = texts;
 }
 
 const struct field *layout_field(const struct layout *layout, const char *name)

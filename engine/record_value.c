@@ -1,26 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Reading and writing one field of a record, by the field's kind. */
+/* Reading one field of a record, by the field's kind; record_set.c writes it. */
 #include <arpa/inet.h>
 #include <endian.h>
-#include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
-#include "record.h"
+#include "ksyms.h"
+#include "record_priv.h"
 #include "util.h"
 
 static const uint8_t v4_prefix[12] = { [10] = 0xff, [11] = 0xff };
-
-bool addr_parse(const char *text, uint8_t addr[16])
-{
-	struct in_addr v4;
-
-	if (inet_pton(AF_INET, text, &v4) == 1) {
-		memcpy(addr, v4_prefix, sizeof(v4_prefix));
-		memcpy(addr + 12, &v4, 4);
-		return true;
-	}
-	return inet_pton(AF_INET6, text, addr) == 1;
-}
 
 const char *addr_format(const uint8_t addr[16], char *buf)
 {
@@ -29,7 +15,7 @@ const char *addr_format(const uint8_t addr[16], char *buf)
 	return inet_ntop(AF_INET6, addr, buf, 48);
 }
 
-static uint64_t load(const struct field *f, const uint8_t *p)
+uint64_t field_load(const struct field *f, const uint8_t *p)
 {
 	uint16_t u16;
 	uint32_t u32;
@@ -50,45 +36,23 @@ static uint64_t load(const struct field *f, const uint8_t *p)
 	}
 }
 
-static void store(const struct field *f, uint8_t *p, uint64_t v)
-{
-	uint16_t u16 = (uint16_t)v;
-	uint32_t u32 = (uint32_t)v;
-
-	switch (f->size) {
-	case 1:
-		*p = (uint8_t)v;
-		break;
-	case 2:
-		u16 = f->kind == FIELD_BE ? htobe16(u16) : u16;
-		memcpy(p, &u16, 2);
-		break;
-	case 4:
-		u32 = f->kind == FIELD_BE ? htobe32(u32) : u32;
-		memcpy(p, &u32, 4);
-		break;
-	default:
-		v = f->kind == FIELD_BE ? htobe64(v) : v;
-		memcpy(p, &v, 8);
-	}
-}
-
-static uint32_t field_bits(const struct field *f)
+uint32_t field_bits(const struct field *f)
 {
 	return f->bit_size ? f->bit_size : f->size * 8;
 }
 
-static bool is_signed(const struct field *f)
+bool field_is_signed(const struct field *f)
 {
-	return f->kind == FIELD_INT || f->kind == FIELD_ERRNO || f->has_negative;
+	return f->kind == FIELD_INT || f->kind == FIELD_ERRNO || f->kind == FIELD_STACK ||
+	       f->has_negative;
 }
 
 static int64_t get_int(const struct field *f, const uint8_t *rec)
 {
-	uint64_t v = load(f, rec + f->offset) >> f->bit_offset;
+	uint64_t v = field_load(f, rec + f->offset) >> f->bit_offset;
 	uint32_t unused = 64 - field_bits(f);
 
-	if (is_signed(f))
+	if (field_is_signed(f))
 		return (int64_t)(v << unused) >> unused;
 	return (int64_t)(v << unused >> unused);
 }
@@ -100,57 +64,104 @@ static void set_str(struct value *value, const char *s, size_t len)
 	value->len = len;
 }
 
-static void set_enum(const struct field *f, struct value *value)
+/* The name of the number that value has, if it has one. */
+static void set_name_of(const struct field *f, struct value *value)
 {
-	for (int i = 0; i < f->nr_names; i++) {
-		if (f->names[i].value == value->i) {
-			set_str(value, f->names[i].name, strlen(f->names[i].name));
-			return;
-		}
-	}
-}
+	const char *name = field_name(f, value->i, value->buf);
 
-static void set_errno(struct value *value)
-{
-	const char *name;
-
-	if (!value->i) {
-		value->type = VALUE_NIL;
-		return;
-	}
-	name = errno_name((int)value->i);
 	if (name)
 		set_str(value, name, strlen(name));
 }
 
+static void set_stack(const struct field *f, struct value *value)
+{
+	const char *text = f->stacks ? f->stacks->text(f->stacks, (int32_t)value->i) : NULL;
+
+	if (text)
+		set_str(value, text, strlen(text));
+}
+
+static void set_ksym(struct value *value)
+{
+	const char *text = ksyms_text((uint64_t)value->i, NULL);
+
+	set_str(value, text, strlen(text));
+}
+
 /* All ones in the field's own width. */
-static bool is_none(const struct field *f, int64_t i)
+static bool is_all_ones(const struct field *f, int64_t i)
 {
 	return f->size == 8 ? i == -1 : (uint64_t)i == (1ULL << f->size * 8) - 1;
 }
 
+bool field_can_be_nil(const struct field *f)
+{
+	return f->kind == FIELD_OPT || f->kind == FIELD_ERRNO ||
+	       (f->kind >= FIELD_MAC && f->kind <= FIELD_STACK);
+}
+
+/* The number that means that there is nothing. */
+static bool is_nil(const struct field *f, int64_t i)
+{
+	switch (f->kind) {
+	case FIELD_OPT:
+		return is_all_ones(f, i);
+	case FIELD_ERRNO:
+	case FIELD_REASON:
+	case FIELD_FLAGS:
+	case FIELD_KSYM:
+		return !i;
+	case FIELD_STACK:
+		return i < 0;
+	default:
+		return false;
+	}
+}
+
 static void get_number(const struct field *f, const uint8_t *rec, struct value *value)
 {
-	value->type = VALUE_INT;
 	value->i = get_int(f, rec);
+	value->type = is_nil(f, value->i) ? VALUE_NIL : VALUE_INT;
+	if (value->type == VALUE_NIL)
+		return;
 	switch (f->kind) {
 	case FIELD_BOOL:
 		value->type = VALUE_BOOL;
 		value->i = !!value->i;
 		break;
 	case FIELD_ENUM:
-		set_enum(f, value);
-		break;
 	case FIELD_ERRNO:
-		set_errno(value);
+	case FIELD_REASON:
+	case FIELD_FLAGS:
+		set_name_of(f, value);
 		break;
-	case FIELD_OPT:
-		if (is_none(f, value->i))
-			value->type = VALUE_NIL;
+	case FIELD_KSYM:
+		set_ksym(value);
+		break;
+	case FIELD_STACK:
+		set_stack(f, value);
 		break;
 	default:
 		break;
 	}
+}
+
+static void get_mac(const uint8_t *mac, struct value *value)
+{
+	static const char digits[] = "0123456789abcdef";
+	static const uint8_t none[6];
+	char *to = value->buf;
+
+	value->type = VALUE_NIL;
+	if (memcmp(mac, none, 6) == 0)
+		return;
+	for (int i = 0; i < 6; i++) {
+		*to++ = digits[mac[i] >> 4];
+		*to++ = digits[mac[i] & 15];
+		*to++ = ':';
+	}
+	*--to = '\0';
+	set_str(value, value->buf, 17);
 }
 
 void field_get(const struct field *f, const void *rec, struct value *value)
@@ -175,6 +186,9 @@ void field_get(const struct field *f, const void *rec, struct value *value)
 		addr_format((const uint8_t *)p, value->buf);
 		set_str(value, value->buf, strlen(value->buf));
 		break;
+	case FIELD_MAC:
+		get_mac((const uint8_t *)p, value);
+		break;
 	default:
 		get_number(f, rec, value);
 	}
@@ -196,106 +210,17 @@ const char *field_type_name(const struct field *f)
 		return "address";
 	case FIELD_OPT:
 		return "integer or nil";
+	case FIELD_MAC:
+		return "MAC address";
+	case FIELD_REASON:
+		return "drop reason";
+	case FIELD_FLAGS:
+		return "TCP flags";
+	case FIELD_KSYM:
+		return "kernel symbol";
+	case FIELD_STACK:
+		return "kernel stack";
 	default:
 		return "integer";
 	}
-}
-
-static int wrong(const struct field *f, const struct value *v, struct err *err)
-{
-	static const char *const got[] = { "nil", "integer", "boolean", "string" };
-
-	if (v->type == VALUE_STR)
-		return err_set(err, -EINVAL, "field \"%s\": expected %s, got \"%.*s\"", f->name,
-			       field_type_name(f), (int)v->len, v->s);
-	return err_set(err, -EINVAL, "field \"%s\": expected %s, got %s", f->name,
-		       field_type_name(f), got[v->type]);
-}
-
-static int set_int(const struct field *f, uint8_t *rec, int64_t i, struct err *err)
-{
-	uint32_t bits = field_bits(f);
-	uint64_t mask = bits == 64 ? ~0ULL : (1ULL << bits) - 1;
-	int64_t top = is_signed(f) ? i >> (bits - 1) : (int64_t)((uint64_t)i & ~mask);
-	uint64_t v;
-
-	if (top != 0 && !(is_signed(f) && top == -1))
-		return err_set(err, -EINVAL, "field \"%s\": %" PRId64 " does not fit %u bits",
-			       f->name, i, bits);
-	v = (uint64_t)i & mask;
-	if (f->bit_size)
-		v = (load(f, rec + f->offset) & ~(mask << f->bit_offset)) | v << f->bit_offset;
-	store(f, rec + f->offset, v);
-	return 0;
-}
-
-static int set_name(const struct field *f, uint8_t *rec, const struct value *v, struct err *err)
-{
-	int number;
-
-	for (int i = 0; i < f->nr_names; i++)
-		if (strlen(f->names[i].name) == v->len && !memcmp(f->names[i].name, v->s, v->len))
-			return set_int(f, rec, f->names[i].value, err);
-	number = f->kind == FIELD_ERRNO && strlen(v->s) == v->len ? errno_number(v->s) : 0;
-	return number ? set_int(f, rec, number, err) : wrong(f, v, err);
-}
-
-static int set_addr(const struct field *f, uint8_t *rec, const struct value *v, struct err *err)
-{
-	uint8_t addr[16];
-
-	if (v->type != VALUE_STR || strlen(v->s) != v->len || !addr_parse(v->s, addr))
-		return wrong(f, v, err);
-	if (f->kind == FIELD_ADDR6)
-		memcpy(rec + f->offset, addr, 16);
-	else if (memcmp(addr, v4_prefix, sizeof(v4_prefix)) == 0)
-		memcpy(rec + f->offset, addr + 12, 4);
-	else
-		return wrong(f, v, err);
-	return 0;
-}
-
-static int set_bytes(const struct field *f, uint8_t *rec, const struct value *v, struct err *err)
-{
-	/* text keeps room for its NUL, as in the kernel */
-	size_t room = f->kind == FIELD_STR ? f->size - 1 : f->size;
-
-	if (v->type != VALUE_STR)
-		return wrong(f, v, err);
-	if (v->len > room)
-		return err_set(err, -EINVAL, "field \"%s\": at most %zu bytes fit, got %zu",
-			       f->name, room, v->len);
-	memset(rec + f->offset, 0, f->size);
-	memcpy(rec + f->offset, v->s, v->len);
-	return 0;
-}
-
-int field_set(const struct field *f, void *rec, const struct value *v, struct err *err)
-{
-	switch (f->kind) {
-	case FIELD_STR:
-	case FIELD_BYTES:
-		return set_bytes(f, rec, v, err);
-	case FIELD_ADDR4:
-	case FIELD_ADDR6:
-		return set_addr(f, rec, v, err);
-	case FIELD_BOOL:
-		return v->type == VALUE_BOOL ? set_int(f, rec, v->i, err) : wrong(f, v, err);
-	case FIELD_ENUM:
-	case FIELD_ERRNO:
-		if (v->type == VALUE_STR)
-			return set_name(f, rec, v, err);
-		if (v->type == VALUE_NIL && f->kind == FIELD_ERRNO)
-			return set_int(f, rec, 0, err);
-		break;
-	case FIELD_OPT:
-		if (v->type == VALUE_NIL) {
-			store(f, (uint8_t *)rec + f->offset, ~0ULL);
-			return 0;
-		}
-		break;
-	default:
-		break;
-	}
-	return v->type == VALUE_INT ? set_int(f, rec, v->i, err) : wrong(f, v, err);
 }

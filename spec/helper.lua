@@ -53,6 +53,14 @@ function helper.read(path)
   return text
 end
 
+---Compiles an object of one's own as bpf/README.md says; the source's path is from the root.
+function helper.compile(source, object)
+  local text, status = helper.sh("clang -g -O2 -mcpu=v2 -target bpf -D__TARGET_ARCH_%s"
+    .. " -fms-extensions -Wno-microsoft-anon-tag -I %s/bpf -c %s/%s -o %s",
+    helper.sh("uname -m"):match("x86") or "arm64", helper.root, helper.root, source, object)
+  assert(status == 0, text)
+end
+
 ---Starts a shell command in the background; its output goes to files.
 ---@return table child {pid=, kill=, wait=, stdout=, stderr=}
 function helper.start(command)

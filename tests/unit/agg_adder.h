@@ -18,7 +18,7 @@
 #include "types.h"
 #include "util.h"
 
-#define RECORD 128 /* bytes at most */
+#define RECORD 160 /* bytes at most */
 #define ROOM   (8 * CODE_WORDS)
 
 static struct types types;
@@ -80,6 +80,11 @@ static inline void make_layout(void)
 	add_member("be32", types.be32, 4, &at);
 	add_member("kind", kind, 4, &at);
 	add_member("error", types.err, 4, &at);
+	add_member("reason", types.reason, 4, &at);
+	add_member("stack", types.kstack, 4, &at);
+	add_member("flags", types.flags, 1, &at);
+	add_member("smac", types.mac, 6, &at);
+	add_member("location", types.ksym, 8, &at);
 	at = (at + 3) & ~3U;
 	btf__add_field(types.btf, "low", types.u32, at * 8, 5);
 	btf__add_field(types.btf, "high", types.s32, at * 8 + 5, 9);

@@ -36,11 +36,14 @@ struct rec {
 	uint8_t saddr[16], daddr[16]; /* in6_addr */
 	uint8_t mac[6], mac2[6];
 	uint8_t v4b[4];
+	uint32_t reason; /* drop_reason_t */
+	uint8_t flags, flags2; /* tcp_flags_t */
+	uint8_t smac[6], dmac[6]; /* mac_addr */
 	/* at odd offsets */
 	uint8_t zero;
 	uint32_t odd;
 	uint8_t oddaddr[16];
-	uint8_t zero2[3];
+	uint8_t zero2;
 } __attribute__((packed));
 
 _Static_assert(sizeof(struct rec) % 8 == 0, "copied in words of 8 bytes");
@@ -129,6 +132,11 @@ static inline struct layout *expr_layout(void)
 	ADD(v4b, t->in_addr);
 	ADD(saddr, t->in6_addr);
 	ADD(daddr, t->in6_addr);
+	ADD(reason, t->reason);
+	ADD(flags, t->flags);
+	ADD(flags2, t->flags);
+	ADD(smac, t->mac);
+	ADD(dmac, t->mac);
 	ADD(odd, t->u32);
 	ADD(oddaddr, t->in6_addr);
 	if (layout_new(&layout, b, id, &err)) {
@@ -317,6 +325,41 @@ static const struct expr_case expr_cases[] = {
 	BOTH("error in {0, 1..5}", R(0), R(.error = 6)),
 	BOTH("error == cause", R(.error = 1, .cause = 1), R(0)),
 	BOTH("error != cause", R(0), R(.error = 1, .cause = 1)),
+	/* drop reasons, of which numbers are the same on all kernels */
+	BOTH("reason == 5", R(.reason = 5), R(.reason = 6)),
+	BOTH("reason == '2:7'", R(.reason = 0x20007), R(.reason = 7)),
+	BOTH("reason != '40000:7'", R(.reason = 7), R(.reason = 0x9c400007)),
+	BOTH("reason in {5..7, '3:1'}", R(.reason = 0x30001), R(.reason = 1)),
+	BOTH("reason == nil", R(0), R(.reason = 1)),
+	BOTH("reason != nil", R(.reason = NONE32), R(0)),
+	BOTH("reason == 0", R(0), R(.reason = 1)),
+	BOTH("reason != 5", R(0), R(.reason = 5)),
+	BOTH("reason in {0, 5}", R(0), R(.reason = 6)),
+	BOTH("reason not in {1..5}", R(0), R(.reason = 5)),
+	/* TCP flags: text, and a number that is never nil */
+	BOTH("flags == 'SYN'", R(.flags = 2), R(.flags = 0x12)),
+	BOTH("flags == SYN", R(.flags = 2), R(.flags = 0x12)),
+	BOTH("flags == 'SYN|ACK'", R(.flags = 0x12), R(.flags = 2)),
+	BOTH("flags == \"ACK|SYN\"", R(.flags = 0x12), R(.flags = 2)),
+	BOTH("flags != 'FIN|SYN|RST|PSH|ACK|URG|ECE|CWR'", R(.flags = 0x7f), R(.flags = 0xff)),
+	BOTH("flags in {'SYN', 'SYN|ACK', 4}", R(.flags = 0x12), R(.flags = 0x10)),
+	BOTH("flags & 2 != 0", R(.flags = 0x12), R(.flags = 0x10)),
+	BOTH("flags & 2 == 0", R(0), R(.flags = 2)),
+	BOTH("flags >= 0x80", R(.flags = 0x80), R(.flags = 0x7f)),
+	BOTH("flags == 0", R(0), R(.flags = 1)),
+	BOTH("flags == nil", R(0), R(.flags = 1)),
+	BOTH("flags ~= nil", R(.flags = 0x80), R(0)),
+	BOTH("flags == flags2", R(.flags = 3, .flags2 = 3), R(.flags = 3)),
+	/* MAC addresses */
+	BOTH("smac == '02:42:ac:11:00:02'", R(.smac = { 2, 0x42, 0xac, 0x11, 0, 2 }),
+	     R(.smac = { 2, 0x42, 0xac, 0x11, 0, 3 })),
+	BOTH("'02:42:AC:11:00:02' != smac", R(.smac = { 3, 0x42, 0xac, 0x11, 0, 2 }),
+	     R(.smac = { 2, 0x42, 0xac, 0x11, 0, 2 })),
+	BOTH("dmac in {'ff:ff:ff:ff:ff:ff', '00:00:00:00:00:01'}", R(.dmac = { [5] = 1 }),
+	     R(.dmac = { [4] = 1 })),
+	BOTH("dmac == nil", R(.smac = { 1 }), R(.dmac = { [5] = 1 })),
+	BOTH("dmac != nil", R(.dmac = { 1 }), R(.smac = { 1 })),
+	BOTH("smac == dmac", R(.smac = { [5] = 9 }, .dmac = { [5] = 9 }), R(.smac = { [5] = 9 })),
 	/* nil */
 	BOTH("latency_ns == nil", R(.latency_ns = NONE64), R(0)),
 	BOTH("nil != latency_ns", R(0), R(.latency_ns = NONE64)),

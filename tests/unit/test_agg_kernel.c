@@ -134,6 +134,7 @@ static void all_keys(void)
 	compare(LIST("comm", "v4", "u8", "odd", "u16", "s8"), LIST("max u32"), 1000);
 	compare(LIST("addr", "be16", "yes", "kind", "error", "low", "high", "opt32", "opt_ns"),
 		LIST("sum s64", "min s16"), 1000);
+	compare(LIST("reason", "flags", "smac", "location", "stack"), LIST("sum u32"), 1000);
 	compare(LIST("kind"), (const char *const[]){ NULL }, 100);
 	compare((const char *const[]){ NULL }, (const char *const[]){ NULL }, 100);
 	layout_free(layout);
@@ -183,6 +184,7 @@ static void mistakes(void)
 	refused(LIST("comm"), LIST("sum u9"), "unknown field \"u9\"");
 	refused(LIST("comm"), LIST("sum addr"), "field \"addr\" is address, not an integer");
 	refused(LIST("comm"), LIST("sum kind"), "field \"kind\" is string, not an integer");
+	refused(LIST("comm"), LIST("sum flags"), "field \"flags\" is TCP flags, not an integer");
 	refused(LIST("comm"), LIST("hist s64"), "field \"s64\" may be negative");
 	refused(LIST("comm"), LIST("hist u8", "hist u16"), "only one has a histogram");
 	refused(LIST("comm"),

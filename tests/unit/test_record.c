@@ -58,6 +58,13 @@ static void typedefs(void)
 	check_kind(types.opt32, 4, FIELD_OPT, "integer or nil");
 	check_kind(types.opt64, 8, FIELD_OPT, "integer or nil");
 	check_kind(types.err, 4, FIELD_ERRNO, "errno name");
+	check_kind(types.reason, 4, FIELD_REASON, "drop reason");
+	check_kind(types.ksym, 8, FIELD_KSYM, "kernel symbol");
+	check_kind(types.kstack, 4, FIELD_STACK, "kernel stack");
+	check_kind(types.flags, 1, FIELD_FLAGS, "TCP flags");
+	/* of another size the same names mean nothing */
+	check_kind(btf__add_typedef(types.btf, "ksym_t", types.u32), 4, FIELD_UINT, "integer");
+	check_kind(btf__add_typedef(types.btf, "kstack_t", types.s64), 8, FIELD_INT, "integer");
 	id = btf__add_const(types.btf, btf__add_volatile(types.btf, types.opt32));
 	check_kind(id, 4, FIELD_OPT, "integer or nil");
 	types_free(&types);
@@ -78,6 +85,7 @@ static void arrays_and_addresses(void)
 	check_kind(id, 20, FIELD_BYTES, "string");
 	check_kind(types.in_addr, 4, FIELD_ADDR4, "address");
 	check_kind(types.in6_addr, 16, FIELD_ADDR6, "address");
+	check_kind(types.mac, 6, FIELD_MAC, "MAC address");
 	types_free(&types);
 }
 
@@ -172,6 +180,10 @@ static void scalars(void)
 	layout = layout_of(types.in6_addr);
 	CHECK(layout->scalar);
 	CHECK_INT(layout->fields[0].kind, FIELD_ADDR6);
+	layout_free(layout);
+	layout = layout_of(types.mac);
+	CHECK(layout->scalar);
+	CHECK_INT(layout->fields[0].kind, FIELD_MAC);
 	layout_free(layout);
 	types_free(&types);
 }

@@ -283,7 +283,7 @@ static void enums(void)
 	CHECK_INT(set(int_value(77)), 0); /* a newer kernel may have more of them */
 	check_get_int(77);
 	check_refused(str_value("RST"), "expected string, got \"RST\"");
-	check_refused(str_value("rs"), "got \"rs\"");
+	check_refused(str_value("rs"), "expected string, got \"rs\", did you mean \"rst\"?");
 	check_refused(nil, "got nil");
 	end();
 }
@@ -376,6 +376,132 @@ static void embedded_nul(void)
 	end();
 }
 
+static void macs(void)
+{
+	static const uint8_t bytes[] = { 0x02, 0x42, 0xac, 0x11, 0x00, 0x0f };
+
+	start();
+	use(types.mac, 64, 0);
+	memset(record, 0xff, SIZE);
+	CHECK_INT(set(str_value("02:42:AC:11:00:0f")), 0);
+	CHECK(memcmp(record + 8, bytes, 6) == 0);
+	CHECK_INT(record[7], 0xff);
+	CHECK_INT(record[14], 0xff);
+	check_get_str("02:42:ac:11:00:0f");
+	check_refused(str_value("02:42:ac:11:00"), "expected MAC address, got \"02:42:ac:11:00\"");
+	check_refused(str_value("02:42:ac:11:00:0f:"), "expected MAC address");
+	check_refused(str_value("2:42:ac:11:00:0ff"), "expected MAC address");
+	check_refused(str_value("02:42:ac:11:00:-1"), "expected MAC address");
+	check_refused((struct value){ .type = VALUE_STR, .s = "02:42:ac:11:00:0f\0x", .len = 19 },
+		      "expected MAC address");
+	check_refused(int_value(1), "expected MAC address, got integer");
+	CHECK_INT(set(nil), 0);
+	check_get_nil();
+	end();
+}
+
+static void flags(void)
+{
+	static const struct {
+		uint8_t bits;
+		const char *text;
+	} known[] = {
+		{ 1, "FIN" },           { 2, "SYN" },
+		{ 4, "RST" },           { 8, "PSH" },
+		{ 16, "ACK" },          { 32, "URG" },
+		{ 64, "ECE" },          { 128, "CWR" },
+		{ 17, "FIN|ACK" },      { 18, "SYN|ACK" },
+		{ 194, "SYN|ECE|CWR" }, { 255, "FIN|SYN|RST|PSH|ACK|URG|ECE|CWR" },
+	};
+
+	start();
+	use(types.flags, 64, 0);
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		CHECK_INT(set(str_value(known[i].text)), 0);
+		CHECK_INT(record[8], known[i].bits);
+		check_get_str(known[i].text);
+		CHECK_INT(set(int_value(known[i].bits)), 0);
+		check_get_str(known[i].text);
+	}
+	CHECK_INT(set(str_value("ACK|SYN")), 0);
+	check_get_str("SYN|ACK");
+	check_refused(str_value("SYN|AKC"),
+		      "expected TCP flags, got \"SYN|AKC\", did you mean \"ACK\"?");
+	check_refused(str_value("SYN|"), "expected TCP flags, got \"SYN|\"");
+	check_refused(str_value(""), "expected TCP flags, got \"\"");
+	check_refused(int_value(256), "256 does not fit 8 bits");
+	CHECK_INT(set(nil), 0);
+	CHECK_INT(record[8], 0);
+	check_get_nil();
+	end();
+}
+
+/* Names are the kernel's: test_kernel checks them. */
+static void reasons(void)
+{
+	start();
+	use(types.reason, 64, 0);
+	CHECK_INT(set(nil), 0);
+	check_get_nil();
+	CHECK_INT(set(int_value(0xfff0)), 0); /* a newer kernel may have more of them */
+	check_get_int(0xfff0);
+	CHECK_INT(set(int_value(77 << 16 | 5)), 0);
+	check_get_str("77:5");
+	memset(record, 0, SIZE);
+	CHECK_INT(set(str_value("77:5")), 0);
+	check_get_str("77:5");
+	check_refused(str_value("77:65536"), "expected drop reason, got \"77:65536\"");
+	check_refused(str_value("77:"), "expected drop reason");
+	check_refused(str_value("0:5"), "expected drop reason");
+	check_refused(str_value("77:5x"), "expected drop reason");
+	check_refused(int_value(-1), "does not fit 32 bits");
+	end();
+}
+
+static const char *two_texts(struct stack_texts *texts, int32_t id)
+{
+	static const char *const known[] = { "a+0x1;b", "b;c+0x2" };
+
+	(void)texts;
+	return id < 2 ? known[id] : NULL;
+}
+
+static void count_free(struct stack_texts *texts)
+{
+	texts->holders = -1;
+}
+
+static void stacks(void)
+{
+	struct stack_texts texts = { two_texts, count_free, 1 };
+
+	start();
+	use(types.kstack, 64, 0);
+	CHECK_INT(set(int_value(1)), 0);
+	check_get_int(1); /* as nobody has their texts */
+	layout_set_stacks(layout, &texts);
+	check_get_str("b;c+0x2");
+	CHECK_INT(set(int_value(0)), 0);
+	check_get_str("a+0x1;b");
+	CHECK_INT(set(int_value(2)), 0);
+	check_get_int(2);
+	CHECK_INT(set(int_value(-17)), 0);
+	check_get_nil();
+	CHECK_INT(set(nil), 0);
+	CHECK_INT(*(int32_t *)(record + 8), -1);
+	check_get_nil();
+	check_refused(str_value("a+0x1;b"), "expected kernel stack, got \"a+0x1;b\"");
+	stack_texts_hold(&texts);
+	layout_free(layout);
+	layout = NULL;
+	CHECK_INT(texts.holders, 1);
+	stack_texts_release(&texts);
+	CHECK_INT(texts.holders, -1);
+	stack_texts_release(NULL);
+	CHECK(!stack_texts_hold(NULL));
+	end();
+}
+
 static const struct t_case cases[] = {
 	{ "integers of all sizes come back, others stay", integers },
 	{ "bit fields come back, other bits stay", bit_fields },
@@ -387,6 +513,10 @@ static const struct t_case cases[] = {
 	{ "errno_t is a name, 0 is nil", errnos },
 	{ "text ends with a NUL, bytes do not", text },
 	{ "addresses are text, v4-mapped ones as IPv4", addresses },
+	{ "struct mac_addr is text, all zero is nil", macs },
+	{ "tcp_flags_t is the flags' names, 0 is nil", flags },
+	{ "drop_reason_t without a name is subsystem and number, or a number", reasons },
+	{ "kstack_t is what the holder of the stacks says, negative is nil", stacks },
 	{ "text after a NUL is not dropped silently", embedded_nul },
 };
 

@@ -11,7 +11,8 @@ struct types {
 	struct btf *btf;
 	int u8, u16, u32, u64, s8, s16, s32, s64, ch, boolean;
 	int be16, be32, be64, opt32, opt64, err;
-	int in_addr, in6_addr;
+	int reason, ksym, kstack, flags;
+	int in_addr, in6_addr, mac;
 };
 
 static inline int types_array(struct types *t, int elem, uint32_t n)
@@ -49,11 +50,18 @@ static inline void types_new(struct types *t)
 	t->opt32 = btf__add_typedef(b, "opt_u32", t->u32);
 	t->opt64 = btf__add_typedef(b, "opt_u64", t->u64);
 	t->err = btf__add_typedef(b, "errno_t", t->s32);
+	t->reason = btf__add_typedef(b, "drop_reason_t", btf__add_typedef(b, "__u32", t->u32));
+	t->ksym = btf__add_typedef(b, "ksym_t", btf__add_typedef(b, "__u64", t->u64));
+	t->kstack = btf__add_typedef(b, "kstack_t", btf__add_typedef(b, "__s32", t->s32));
+	t->flags = btf__add_typedef(b, "tcp_flags_t", btf__add_typedef(b, "__u8", t->u8));
 	t->in_addr = btf__add_struct(b, "in_addr", 4);
 	btf__add_field(b, "s_addr", t->be32, 0, 0);
 	bytes = types_array(t, t->u8, 16); /* first: fields go to the newest type */
 	t->in6_addr = btf__add_struct(b, "in6_addr", 16);
 	btf__add_field(b, "in6_u", bytes, 0, 0);
+	bytes = types_array(t, t->u8, 6);
+	t->mac = btf__add_struct(b, "mac_addr", 6);
+	btf__add_field(b, "b", bytes, 0, 0);
 }
 
 static inline void types_free(struct types *t)
