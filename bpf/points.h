@@ -27,7 +27,7 @@
 
 /* What the engine knows about one way to hook one point; rows of a point stand together. */
 struct point_way {
-	char point[24];
+	char point[32];
 	/* a kernel function; "": the point's own programs; "=X": X__<way>, which always run */
 	char target[40];
 	char group[12]; /* for `points = "GROUP"` */

@@ -35,13 +35,6 @@ typedef __u32 opt_u32;
 #define OPT_NONE (~0ULL)
 /* An errno: its name in Lua and JSON, nil and null for 0. */
 typedef __s32 errno_t;
-typedef __u32 drop_reason_t;
-typedef __u64 ksym_t;
-typedef __s32 kstack_t;
-typedef __u8 tcp_flags_t;
-struct mac_addr {
-	__u8 b[6];
-};
 
 /* Why the kernel dropped a packet (enum skb_drop_reason): its name, nil and null for 0. */
 typedef __u32 drop_reason_t;

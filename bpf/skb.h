@@ -320,6 +320,9 @@ static __noinline int skb_headers(struct skb_seen *seen)
 	__u8 tag[4];
 
 	__builtin_memset(h, 0, sizeof(*h));
+	/* going out, it is set only after the first points: the header itself says what it is */
+	if (!i->protocol && skb_bytes(i, i->l3, tag, 1))
+		i->protocol = tag[0] >> 4 == 4 ? ETH_P_IP : tag[0] >> 4 == 6 ? ETH_P_IPV6 : 0;
 	for (int n = 0; n < 2; n++) {
 		if (i->protocol != ETH_P_8021Q && i->protocol != ETH_P_8021AD)
 			break;

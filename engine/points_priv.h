@@ -13,7 +13,7 @@
 
 /* struct point_way of bpf/points.h */
 struct point_row {
-	char point[24];
+	char point[32];
 	char target[40];
 	char group[12];
 	uint32_t id;
