@@ -131,10 +131,10 @@ static __always_inline void track_update(struct track *t, const struct seen *s)
 	t->entered_ttl[e] = s->h.ttl ?: 1;
 }
 
-static __always_inline __u32 netns_of(const struct skb_info *i)
+static __always_inline __u32 netns_of(struct skb_info *i)
 {
 	struct net_device *dev = (void *)i->dev;
-	struct sock *sk = (void *)i->sk;
+	struct sock *sk = dev ? NULL : (void *)skb_sock(i);
 
 	if (dev)
 		return BPF_CORE_READ(dev, nd_net.net, ns.inum);

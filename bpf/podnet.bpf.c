@@ -5,7 +5,7 @@
 struct podnet_event {
 	struct facts;
 	struct nf;
-	__s64 delta_ns DOC("time since the point before; 0 at the first");
+	__u64 delta_ns DOC("time since the point before; 0 at the first");
 	ksym_t location DOC("where in the kernel it was dropped");
 	drop_reason_t reason DOC("why it was dropped; since 5.17");
 	kstack_t stack DOC("the kernel's stack, with stack = true");
@@ -24,8 +24,9 @@ struct packet {
 	struct track track;
 	struct nf nf;
 	__u64 last_ns;
+	__u64 before_ns; /* at the point before */
 	__u32 last_point;
-	__u32 zero;
+	__u32 before_point;
 	union {
 		struct facts facts;
 		struct podnet_event ev;
@@ -39,6 +40,12 @@ static __always_inline void packet_first(struct packet *p)
 	p->last_ns = 0;
 }
 
+static __always_inline void packet_unend(struct packet *p)
+{
+	p->last_ns = p->before_ns;
+	p->last_point = p->before_point;
+}
+
 static __always_inline void packet_lost(struct packet *p, bool timeout)
 {
 	(void)p;
@@ -50,7 +57,8 @@ static __noinline void packet_at(void *ctx, struct packet *p, const struct happe
 	struct podnet_event *ev = &p->ev;
 
 	*(struct nf *)&ev->spent_ns = what->nf ? *what->nf : no_nf;
-	ev->delta_ns = p->last_ns ? ev->ts_ns - p->last_ns : 0;
+	/* a clone may be seen before what its original has done on another CPU */
+	ev->delta_ns = p->last_ns && p->last_ns < ev->ts_ns ? ev->ts_ns - p->last_ns : 0;
 	ev->location = what->location;
 	ev->reason = what->reason;
 	ev->stack = cfg_stack ? bpf_get_stackid(ctx, &stacks, 0) : -1;
@@ -60,6 +68,8 @@ static __noinline void packet_at(void *ctx, struct packet *p, const struct happe
 	ev->context = context();
 	ev->identity = p->track.made ?: what->identity;
 	p->track.made = 0;
+	p->before_ns = p->last_ns;
+	p->before_point = p->last_point;
 	p->last_ns = ev->ts_ns;
 	p->last_point = what->point;
 	event_send(ev, sizeof(*ev), ev->ts_ns);

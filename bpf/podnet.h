@@ -80,6 +80,7 @@ enum point {
 	POINT_MERGED,
 	/* never sent: an end is told as freed or delivered; a part as itself at its first point */
 	POINT___KFREE_SKB,
+	POINT_SKB_CLONE,
 	POINT_SKB_COPY,
 	POINT_SKB_SEGMENT,
 } __attribute__((packed));
@@ -197,9 +198,9 @@ static __always_inline void set_owner_current(struct facts *f)
 }
 
 /* Whose socket the packet is at. UDP and others have no table: who sends or reads is the owner. */
-static __always_inline void set_owner(struct facts *f, const struct seen *s)
+static __always_inline void set_owner(struct facts *f, struct seen *s)
 {
-	const struct sock *sk = (void *)s->i.sk;
+	const struct sock *sk = (void *)skb_sock(&s->i);
 	struct sock_life *life = sk ? sock_life(sk) : NULL;
 	bool own_task = s->flags & SEEN_READER;
 
@@ -216,7 +217,7 @@ static __always_inline void set_owner(struct facts *f, const struct seen *s)
 		set_owner_current(f);
 }
 
-static __always_inline void set_facts(struct facts *f, const struct seen *s)
+static __always_inline void set_facts(struct facts *f, struct seen *s)
 {
 	f->ts_ns = s->ts_ns;
 	f->skb = s->i.skb;

@@ -116,12 +116,12 @@ static __noinline int leaves_hook(void *ctx, const struct point_call *call, __u3
 
 #define MAX_SEGMENTS 64
 
-/* skb_copy() returns a packet, skb_segment() a list of them. */
+/* skb_clone() and skb_copy() return a packet, skb_segment() a list of them. */
 static __noinline int parts_made(__u64 of, __u64 made, __u32 point)
 {
 	struct packet *parent = find_packet(of), *p;
 	struct sk_buff *skb = (void *)made;
-	int max = point == POINT_SKB_COPY ? 1 : MAX_SEGMENTS;
+	int max = point == POINT_SKB_SEGMENT ? MAX_SEGMENTS : 1;
 	__u64 key;
 
 	if (!parent || parent->track.ended)
@@ -134,8 +134,9 @@ static __noinline int parts_made(__u64 of, __u64 made, __u32 point)
 		if (p) {
 			p->track.head = (__u64)BPF_CORE_READ(skb, head);
 			p->track.ended = false;
-			p->track.made = point == POINT_SKB_COPY ? IDENTITY_COPY : IDENTITY_SEGMENT;
-			bpf_map_update_elem(&heads, &p->track.head, &key, BPF_ANY);
+			p->track.made = IDENTITY_CLONE + point - POINT_SKB_CLONE;
+			if (point != POINT_SKB_CLONE)
+				bpf_map_update_elem(&heads, &p->track.head, &key, BPF_ANY);
 		}
 		skb = BPF_CORE_READ(skb, next);
 	}

@@ -11,7 +11,7 @@
 
 struct podnet_hop {
 	__u64 ts_ns DOC("time, CLOCK_MONOTONIC");
-	__s64 delta_ns DOC("time since the point before; 0 at the first");
+	__u64 delta_ns DOC("time since the point before; 0 at the first");
 	opt_u64 spent_ns DOC("time in the hook, table or chain, at netfilter's points");
 	__u32 netns DOC("inode of the network namespace");
 	__u32 ifindex DOC("number of the network device");
@@ -64,6 +64,7 @@ struct packet {
 	struct track track;
 	struct nf nf;
 	__u64 last_ns;
+	__u64 before_ns; /* at the point before */
 	struct event_hdr hdr;
 	union {
 		struct facts facts;
@@ -86,7 +87,8 @@ static __always_inline void set_hop(struct podnet_hop *hop, const struct packet 
 	const struct nf *nf = what->nf ?: &no_nf;
 
 	hop->ts_ns = p->facts.ts_ns;
-	hop->delta_ns = p->last_ns ? p->facts.ts_ns - p->last_ns : 0;
+	/* a clone may be seen before what its original has done on another CPU */
+	hop->delta_ns = p->last_ns && p->last_ns < hop->ts_ns ? hop->ts_ns - p->last_ns : 0;
 	hop->spent_ns = nf->spent_ns;
 	hop->netns = p->facts.netns;
 	hop->ifindex = p->facts.ifindex;
@@ -123,6 +125,7 @@ static __noinline void packet_at(void *ctx, struct packet *p, const struct happe
 		ev->hops_lost++;
 	}
 	p->track.made = 0;
+	p->before_ns = p->last_ns;
 	p->last_ns = ev->ts_ns;
 }
 
@@ -135,6 +138,13 @@ static __noinline void send_path(struct packet *p, enum path_end ended)
 	ev->ended = ended;
 	ev->ts_ns = p->last_ns;
 	event_send_in_place(&p->hdr, sizeof(*ev), bpf_ktime_get_ns());
+}
+
+static __always_inline void packet_unend(struct packet *p)
+{
+	if (p->ev.nr_hops && p->before_ns != p->last_ns)
+		p->ev.nr_hops--;
+	p->last_ns = p->before_ns;
 }
 
 static __always_inline void packet_lost(struct packet *p, bool timeout)

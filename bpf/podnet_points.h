@@ -114,6 +114,8 @@ static const struct point_way point_ways[] POINT_WAYS __attribute__((used)) = {
 	   SEEN_DEV_NONE | SEEN_FOLLOW | SEEN_END),
 	FN("__kfree_skb", POINT___KFREE_SKB, "end", "skb_attempt_defer_free", 0,
 	   SEEN_DEV_NONE | SEEN_FOLLOW | SEEN_END),
+	FN("skb_clone", POINT_SKB_CLONE, "end", "skb_clone", 0, POINT_RETURN | SEEN_FOLLOW,
+	   .optional = POINT_ALWAYS),
 	FN("skb_copy", POINT_SKB_COPY, "end", "skb_copy", 0, POINT_RETURN | SEEN_FOLLOW,
 	   .optional = POINT_ALWAYS),
 	FN("skb_segment", POINT_SKB_SEGMENT, "end", "skb_segment", 0, POINT_RETURN | SEEN_FOLLOW,
@@ -141,7 +143,7 @@ static int point_left(void *ctx, const struct point_call *call, __s64 ret)
 {
 	__u32 point = POINT_ID(call->cookie);
 
-	if (point == POINT_SKB_COPY || point == POINT_SKB_SEGMENT)
+	if (point >= POINT_SKB_CLONE)
 		return parts_made(call->arg, ret, point);
 	return leaves_hook(ctx, call, point, ret);
 }

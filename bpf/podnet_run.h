@@ -8,6 +8,7 @@
  *	packet_first(p)		p is new: all zero, but for its trace
  *	packet_at(ctx, p, h)	it is at a point that is wanted; p->facts say how it looks
  *	packet_end(ctx, p, h)	the same at its end
+ *	packet_unend(p)		clones of it go on: they have not shared that end
  *	packet_lost(p, timeout)	its end was not seen: the memory belongs to another packet now,
  *				or nothing has been heard of it for a while
  */
@@ -46,6 +47,7 @@ static const struct nf no_nf = { .spent_ns = OPT_NONE, .hook = HOOK_NONE, .verdi
 static void packet_first(struct packet *p);
 static void packet_at(void *ctx, struct packet *p, const struct happened *what);
 static void packet_end(void *ctx, struct packet *p, const struct happened *what);
+static void packet_unend(struct packet *p);
 static void packet_lost(struct packet *p, bool timeout);
 
 static __always_inline struct packet *find_packet(__u64 skb)
@@ -65,7 +67,7 @@ static __always_inline struct packet *new_packet(__u64 skb, const void *from)
 /* The packet that another struct with the same data belongs to. */
 static __always_inline struct packet *find_parent(struct seen *s)
 {
-	__u64 *skb = bpf_map_lookup_elem(&heads, &s->i.head);
+	__u64 *skb = s->i.cloned ? bpf_map_lookup_elem(&heads, &s->i.head) : NULL;
 	struct packet *p = skb && *skb != s->i.skb ? find_packet(*skb) : NULL;
 
 	/* it may have ended before its clones */
@@ -86,19 +88,26 @@ static __always_inline struct packet *make_child(struct seen *s, const struct pa
 	return p;
 }
 
-static __always_inline bool is_wanted(const struct seen *s)
+static __always_inline __u32 owner_of(struct seen *s)
+{
+	__u64 sk = skb_sock(&s->i);
+	struct sock_life *life = sk ? sock_life((void *)sk) : NULL;
+
+	if (life && life->pid)
+		return life->pid;
+	if (s->flags & SEEN_READER || (s->flags & SEEN_SENDER && sk && context() == CONTEXT_TASK))
+		return bpf_get_current_pid_tgid() >> 32;
+	return 0;
+}
+
+static __always_inline bool is_wanted(struct seen *s)
 {
 	__u32 netns, pid;
-	struct sock_life *life;
 
 	if (!filter_active)
 		return true;
-	netns = netns_of(&s->i);
-	life = s->i.sk ? sock_life((void *)s->i.sk) : NULL;
-	pid = life ? life->pid : 0;
-	if (!pid && (s->flags & SEEN_READER ||
-		     (s->flags & SEEN_SENDER && s->i.sk && context() == CONTEXT_TASK)))
-		pid = bpf_get_current_pid_tgid() >> 32;
+	netns = filter_active & 1ULL << FILTER_NETNS ? netns_of(&s->i) : 0;
+	pid = filter_active & 1ULL << FILTER_PID ? owner_of(s) : 0;
 	return filter_passes(&s->i, &s->h, netns, pid);
 }
 
@@ -176,6 +185,7 @@ static __always_inline void forget(struct packet *p, const struct seen *s, bool 
 
 	if (skb == s->i.skb && !last_user) {
 		p->track.ended = true;
+		packet_unend(p);
 		return;
 	}
 	bpf_map_delete_elem(&packets, &s->i.skb);

@@ -50,6 +50,11 @@ static __always_inline void packet_first(struct packet *p)
 	(void)p;
 }
 
+static __always_inline void packet_unend(struct packet *p)
+{
+	(void)p;
+}
+
 static __always_inline void packet_lost(struct packet *p, bool timeout)
 {
 	(void)p;

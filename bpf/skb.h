@@ -32,8 +32,7 @@ struct sk_buff {
 	struct sock *sk;
 	unsigned long _skb_refdst;
 	unsigned int len, data_len;
-	__u16 mac_len;
-	int skb_iif;
+	__u8 cloned : 1;
 	__be16 vlan_proto;
 	__u16 vlan_tci;
 	__u32 mark;
@@ -126,7 +125,8 @@ struct skb_info {
 	__u16 mac; /* the Ethernet header, 0xffff: none */
 	__u16 protocol; /* of what is at l3, in host order */
 	__u16 vlan; /* tag that the packet carries apart, with bit 15 set; 0: none */
-	__u32 zero;
+	bool cloned; /* others have the same data */
+	__u8 zero[3];
 };
 
 enum {
@@ -146,13 +146,14 @@ static __always_inline __u64 skb_dst_dev(const struct sk_buff *skb)
 static __always_inline void skb_read(struct skb_info *i, const struct sk_buff *skb, const int how,
 				     const bool trusted)
 {
-	__u64 data = (__u64)BPF_CORE_READ(skb, data);
+	/* pointers to bytes are numbers to the verifier: nothing to search, see GET() */
+	__u64 data = (__u64)GET(trusted, skb, data);
 	__u32 data_len = GET(trusted, skb, data_len);
 	__u16 tci = GET(trusted, skb, vlan_tci);
 
 	i->skb = (__u64)skb;
-	i->head = (__u64)BPF_CORE_READ(skb, head);
-	i->sk = (__u64)BPF_CORE_READ(skb, sk);
+	i->head = (__u64)GET(trusted, skb, head);
+	i->sk = 0; /* skb_sock() */
 	i->dev = how & SKB_DEV_NONE ? 0 : (__u64)BPF_CORE_READ(skb, dev);
 	if (how & SKB_DEV_DST)
 		i->dev = skb_dst_dev(skb) ?: i->dev;
@@ -163,7 +164,19 @@ static __always_inline void skb_read(struct skb_info *i, const struct sk_buff *s
 	i->l3 = how & SKB_L3_AT_DATA ? data - i->head : GET(trusted, skb, network_header);
 	i->protocol = bpf_ntohs(GET(trusted, skb, protocol));
 	i->vlan = GET(trusted, skb, vlan_proto) ? 0x8000 | (tci & 0xfff) : 0;
-	i->zero = 0;
+	i->cloned = trusted ? BPF_CORE_READ_BITFIELD(skb, cloned) :
+			      BPF_CORE_READ_BITFIELD_PROBED(skb, cloned);
+	__builtin_memset(i->zero, 0, sizeof(i->zero));
+}
+
+/* The socket that the packet belongs to: read only when somebody asks. */
+static __always_inline __u64 skb_sock(struct skb_info *i)
+{
+	const struct sk_buff *skb = (void *)i->skb;
+
+	if (!i->sk)
+		i->sk = (__u64)BPF_CORE_READ(skb, sk);
+	return i->sk;
 }
 
 #define IPV6_EXTENSIONS 4
