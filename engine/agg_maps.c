@@ -83,6 +83,9 @@ static int add_parts(struct agg_maps *maps, const struct layout *layout, struct 
 
 		if (find_field(layout, spec->by[i], &part->field, err))
 			return err->code;
+		if (part->field.kind == FIELD_LIST)
+			return err_set(err, -EINVAL, "field \"%s\" is a list, which is no key",
+				       spec->by[i]);
 		if (keep_names(&maps->names[i], &part->field))
 			return err_set(err, -ENOMEM, "out of memory");
 		align = align_of(&part->field);

@@ -87,6 +87,7 @@ static enum expr_type field_type(const struct field *f)
 		return TYPE_ADDR;
 	case FIELD_KSYM:
 	case FIELD_STACK:
+	case FIELD_LIST:
 		return TYPE_NONE;
 	default:
 		return TYPE_INT;
@@ -138,7 +139,10 @@ static struct node *check_name(struct expr *e, struct node *n, struct err *err)
 	if (n->type == TYPE_NONE) {
 		expr_error(e, err, n->at, "\"%s\" is a %s, which can't be compared here", f->name,
 			   field_type_name(f));
-		err_hint(err, "compare it in the script");
+		if (f->kind == FIELD_LIST)
+			err_hint(err, "compare %s, or the entries in the script", f->len->name);
+		else
+			err_hint(err, "compare it in the script");
 		return NULL;
 	}
 	n->maybe_nil = f->kind == FIELD_OPT || f->kind == FIELD_ERRNO || f->kind == FIELD_REASON;

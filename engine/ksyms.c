@@ -255,7 +255,7 @@ static bool is_sym(const char *name, const char *text, size_t len, const char *m
 {
 	size_t module_len = module ? strlen(module) - 1 : 0;
 
-	if (strncmp(name, text, len) != 0)
+	if (*name != *text || strncmp(name, text, len) != 0)
 		return false;
 	if (!module)
 		return !name[len];

@@ -4,6 +4,7 @@
 #include "lua_event.h"
 #include "lua_json.h"
 #include "lua_json_event.h"
+#include "lua_list.h"
 #include "lua_text.h"
 #include "luax.h"
 #include "util.h"
@@ -67,6 +68,8 @@ void event_push_field(lua_State *L, const struct field *field, const void *recor
 		lua_text_push(L, TEXT_NAME, p);
 	else if (field->kind == FIELD_KSYM)
 		push_ksym(L, p);
+	else if (field->kind == FIELD_LIST)
+		lua_list_push(L, field, record);
 	else
 		push_other(L, field, record);
 }
@@ -112,31 +115,57 @@ static int pack_top(lua_State *L, const struct field *field, void *record, struc
 	return field_set(field, record, &value, err);
 }
 
-int event_pack(lua_State *L, int index, const struct layout *layout, void *record, struct err *err)
+/* The field that the key below the value on top names, or NULL. [-0, +0] */
+static const struct field *find_field(lua_State *L, const struct layout *layout, struct err *err)
+{
+	const struct field *field;
+
+	if (lua_type(L, -2) != LUA_TSTRING) {
+		err_set(err, -EINVAL, "fields have names, got a key of type %s",
+			luax_typename(L, -2));
+		return NULL;
+	}
+	field = layout_field(layout, lua_tostring(L, -2));
+	if (!field)
+		layout_no_field(layout, lua_tostring(L, -2), err);
+	return field;
+}
+
+/* All fields of the table that are lists, or all others. [-0, +0] */
+static int pack_fields(lua_State *L, int index, const struct layout *layout, bool lists,
+		       void *record, struct err *err)
 {
 	int rc = 0, top = lua_gettop(L);
+
+	lua_pushnil(L);
+	while (!rc && lua_next(L, index)) {
+		const struct field *field = find_field(L, layout, err);
+
+		if (!field)
+			rc = err->code;
+		else if (lists && field->kind == FIELD_LIST)
+			rc = lua_list_pack(L, field, record, err);
+		else if (!lists && field->kind != FIELD_LIST)
+			rc = pack_top(L, field, record, err);
+		lua_pop(L, 1);
+	}
+	lua_settop(L, top);
+	return rc;
+}
+
+int event_pack(lua_State *L, int index, const struct layout *layout, void *record, struct err *err)
+{
+	int rc;
 
 	/* A field that is not given and may be unknown, is. */
 	for (int i = 0; i < layout->nr_fields; i++)
 		if (field_can_be_nil(&layout->fields[i]))
 			field_set(&layout->fields[i], record, &(struct value){ .type = VALUE_NIL },
 				  err);
-	lua_pushnil(L);
-	while (!rc && lua_next(L, index)) {
-		const struct field *field = NULL;
-
-		if (lua_type(L, -2) == LUA_TSTRING)
-			field = layout_field(layout, lua_tostring(L, -2));
-		if (field)
-			rc = pack_top(L, field, record, err);
-		else if (lua_type(L, -2) == LUA_TSTRING)
-			rc = layout_no_field(layout, lua_tostring(L, -2), err);
-		else
-			rc = err_set(err, -EINVAL, "fields have names, got a key of type %s",
-				     luax_typename(L, -2));
-		lua_pop(L, 1);
-	}
-	lua_settop(L, top);
+	rc = pack_fields(L, index, layout, false, record, err);
+	/* A list knows its length better than the field that says so. */
+	if (!rc && layout->entries)
+		rc = pack_fields(L, index, layout, true, record, err);
 	return rc;
 }
 
@@ -223,11 +252,15 @@ void event_shape_init(lua_State *L, struct event_shape *shape, const struct layo
 	json_plan(L, -1, -2);
 	shape->meta = luaL_ref(L, LUA_REGISTRYINDEX);
 	shape->keys = luaL_ref(L, LUA_REGISTRYINDEX);
+	lua_lists_init(L, layout);
 }
 
 void event_shape_fini(lua_State *L, struct event_shape *shape)
 {
 	luaL_unref(L, LUA_REGISTRYINDEX, shape->meta);
 	luaL_unref(L, LUA_REGISTRYINDEX, shape->keys);
+	if (shape->layout)
+		lua_lists_fini(L, shape->layout);
+	shape->layout = NULL;
 	shape->meta = shape->keys = LUA_NOREF;
 }

@@ -16,6 +16,7 @@ struct event_shape {
 /* raises for lack of memory. probe: name that events tell as ev.probe. */
 void event_shape_init(lua_State *L, struct event_shape *shape, const struct layout *layout,
 		      const char *probe);
+/* While the layout is still there. */
 void event_shape_fini(lua_State *L, struct event_shape *shape);
 /* [-0, +1] a table that the script may keep. raises for lack of memory */
 void event_push(lua_State *L, const struct event_shape *shape, const void *record);

@@ -4,6 +4,7 @@
 #include "lua_json.h"
 #include "lua_json_event.h"
 #include "lua_json_text.h"
+#include "lua_list.h"
 
 #define MAX_DEPTH 64
 
@@ -164,7 +165,7 @@ static void add_table(struct json_text *t, lua_State *L, int index, int order, i
 		return;
 	if (!order && luaL_getmetafield(L, index, "fields") == LUA_TTABLE)
 		order = lua_gettop(L);
-	if (!order && is_list(L, index, n))
+	if (!order && (is_list(L, index, n) || (!n && lua_is_list(L, index))))
 		add_array(t, L, index, n, depth);
 	else
 		add_object(t, L, index, order, depth);

@@ -66,10 +66,10 @@ static void close_now(lua_State *L, struct lprobe *lp)
 		return;
 	probe_detach(lp->probe);
 	tell_drops(lp);
+	event_shape_fini(L, &lp->shape); /* while there still is the layout */
 	probe_close(lp->probe);
 	lp->probe = NULL;
 	loop_timer_free(lp->housekeeping);
-	event_shape_fini(L, &lp->shape);
 	luaL_unref(L, LUA_REGISTRYINDEX, lp->handler);
 	luaL_unref(L, LUA_REGISTRYINDEX, lp->filter);
 	luaL_unref(L, LUA_REGISTRYINDEX, lp->aggs);

@@ -158,16 +158,40 @@ static int build(struct builder *b, int type_id)
 	return add_scalar(b, type_id);
 }
 
-int layout_new(struct layout **out, const struct btf *btf, int type_id, struct err *err)
+/* A list's length stands beside it under its name. */
+static int find_lengths(struct builder *b)
+{
+	struct layout *layout = b->layout;
+	char name[256];
+
+	for (int i = 0; i < layout->nr_fields; i++) {
+		struct field *f = &layout->fields[i];
+
+		if (f->kind != FIELD_LIST)
+			continue;
+		snprintf(name, sizeof(name), "nr_%s", f->name);
+		f->len = layout_field(layout, name);
+		if (!f->len || f->len->kind != FIELD_UINT)
+			return err_set(b->err, -EINVAL,
+				       "list '%s' of '%s' needs an unsigned integer '%s' beside it",
+				       f->name, layout->name, name);
+	}
+	return 0;
+}
+
+static int new_layout(struct layout **out, const struct btf *btf, int type_id, bool in_list,
+		      struct err *err)
 {
 	struct layout *layout = calloc(1, sizeof(*layout));
-	struct builder b = { btf, layout, err, 0 };
+	struct builder b = { btf, layout, err, 0, in_list };
 	int rc;
 
 	*out = NULL;
 	if (!layout)
 		return err_set(err, -ENOMEM, "out of memory");
 	rc = build(&b, type_id);
+	if (!rc)
+		rc = find_lengths(&b);
 	if (rc) {
 		layout_free(layout);
 		return rc;
@@ -176,12 +200,37 @@ int layout_new(struct layout **out, const struct btf *btf, int type_id, struct e
 	return 0;
 }
 
+int layout_new(struct layout **out, const struct btf *btf, int type_id, struct err *err)
+{
+	return new_layout(out, btf, type_id, false, err);
+}
+
+int record_add_entry(struct builder *b, int type_id, const char *name, const struct layout **entry)
+{
+	struct layout *layout;
+	int rc = new_layout(&layout, b->btf, type_id, true, b->err);
+
+	if (rc)
+		return rc;
+	if (layout->scalar) /* for messages */
+		layout->fields[0].name = name;
+	layout->next = b->layout->entries;
+	b->layout->entries = layout;
+	*entry = layout;
+	return 0;
+}
+
 void layout_free(struct layout *layout)
 {
 	struct block *block, *next;
+	struct layout *entry;
 
 	if (!layout)
 		return;
+	while ((entry = layout->entries)) {
+		layout->entries = entry->next;
+		layout_free(entry);
+	}
 	stack_texts_release(layout->stacks);
 	for (block = layout->memory; block; block = next) {
 		next = block->next;
@@ -213,12 +262,19 @@ void stack_texts_release(struct stack_texts *texts)
 		texts->free(texts);
 }
 
-void layout_set_stacks(struct layout *layout, struct stack_texts *texts)
+static void set_stacks(struct layout *layout, struct stack_texts *texts)
 {
-	layout->stacks = texts;
 	for (int i = 0; i < layout->nr_fields; i++)
 		if (layout->fields[i].kind == FIELD_STACK)
 			layout->fields[i].stacks = texts;
+	for (struct layout *entry = layout->entries; entry; entry = entry->next)
+		set_stacks(entry, texts);
+}
+
+void layout_set_stacks(struct layout *layout, struct stack_texts *texts)
+{
+	layout->stacks = texts;
+	set_stacks(layout, texts);
 }
 
 const struct field *layout_field(const struct layout *layout, const char *name)

@@ -33,6 +33,7 @@ enum field_kind {
 	FIELD_FLAGS, /* tcp_flags_t: "SYN|ACK", 0 is nil */
 	FIELD_KSYM, /* ksym_t: function and offset, 0 is nil */
 	FIELD_STACK, /* kstack_t: functions and offsets, negative is nil */
+	FIELD_LIST, /* struct x hops[N] beside an unsigned nr_hops; has no value, see field_list_len() */
 };
 
 struct enum_name {
@@ -63,6 +64,9 @@ struct field {
 	int nr_names;
 	bool has_negative; /* one of the names' values is */
 	struct stack_texts *stacks; /* FIELD_STACK; NULL: it is seen as a number */
+	const struct layout *entry; /* FIELD_LIST: of one entry */
+	const struct field *len; /* FIELD_LIST: how many there are */
+	uint32_t room; /* FIELD_LIST: how many fit */
 };
 
 struct layout {
@@ -74,6 +78,8 @@ struct layout {
 	bool scalar; /* not a struct: one field without a name */
 	void *memory; /* owns names and texts */
 	struct stack_texts *stacks; /* held */
+	struct layout *entries; /* of its lists, linked by `next`; owned */
+	struct layout *next;
 };
 
 enum value_type { VALUE_NIL, VALUE_INT, VALUE_BOOL, VALUE_STR };
@@ -94,7 +100,7 @@ int layout_new(struct layout **layout, const struct btf *btf, int type_id, struc
 void layout_free(struct layout *layout);
 /* Copies the text that says what the record is about. 0 or -ENOMEM. */
 int layout_set_doc(struct layout *layout, const char *doc);
-/* Its fields of kind FIELD_STACK become text. Takes `texts` over, which has one holder: the layout. */
+/* Its fields of kind FIELD_STACK, and those of its lists, become text. Takes `texts` over, which has one holder: the layout. */
 void layout_set_stacks(struct layout *layout, struct stack_texts *texts);
 /* NULL is fine. Hold returns what it is given. */
 struct stack_texts *stack_texts_hold(struct stack_texts *texts);
@@ -111,6 +117,10 @@ int layout_no_field(const struct layout *layout, const char *name, struct err *e
 void field_get(const struct field *field, const void *rec, struct value *value);
 /* Writes one field. Returns 0, or -EINVAL with what was expected. */
 int field_set(const struct field *field, void *rec, const struct value *value, struct err *err);
+/* How many entries a list has: what its nr_ says, but no more than there is room for. */
+uint32_t field_list_len(const struct field *list, const void *rec);
+/* A record of list->entry; i is below list->room. */
+const void *field_list_entry(const struct field *list, const void *rec, uint32_t i);
 /* "integer", "string", ...: what field_set() expects and field_get() gives. */
 const char *field_type_name(const struct field *field);
 

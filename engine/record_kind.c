@@ -65,8 +65,27 @@ int record_no_type(struct builder *b, const struct field *f, const char *what)
 	err_set(b->err, -EINVAL, "field '%s' of '%s' is %s, which a script can't see", f->name,
 		b->layout->name, what);
 	err_hint(b->err, "use integers, enums, bool, char[N], __u8[N], struct in_addr, in6_addr or "
-			 "mac_addr");
+			 "mac_addr, or an array of structs");
 	return -EINVAL;
+}
+
+static int set_list(struct builder *b, struct field *f, const struct btf_array *a)
+{
+	int rc;
+
+	if (b->in_list)
+		return record_no_type(b, f, "a list in a list");
+	if (b->layout->scalar)
+		return record_no_type(b, f, "a list without its length");
+	rc = record_add_entry(b, (int)a->type, f->name, &f->entry);
+	if (rc)
+		return err_prefix(b->err, "list '%s'", f->name);
+	if (!f->entry->size || !a->nelems || a->nelems > b->layout->size / f->entry->size)
+		return record_no_type(b, f, "not inside it");
+	f->kind = FIELD_LIST;
+	f->size = a->nelems * f->entry->size;
+	f->room = a->nelems;
+	return 0;
 }
 
 static int set_array(struct builder *b, struct field *f, const struct btf_type *t)
@@ -75,8 +94,10 @@ static int set_array(struct builder *b, struct field *f, const struct btf_type *
 	const char *name;
 	const struct btf_type *elem = record_resolve(b->btf, (int)a->type, &name);
 
+	if (elem && btf_is_struct(elem))
+		return set_list(b, f, a);
 	if (!elem || !btf_is_int(elem) || elem->size != 1 || !a->nelems)
-		return record_no_type(b, f, "an array of something else than bytes");
+		return record_no_type(b, f, "an array of something else than bytes or structs");
 	f->size = a->nelems;
 	f->kind = str_eq(name, "char") ? FIELD_STR : FIELD_BYTES;
 	return 0;

@@ -12,6 +12,7 @@ struct builder {
 	struct layout *layout;
 	struct err *err;
 	int depth;
+	bool in_list; /* the layout is that of a list's entries */
 };
 
 /* Zeroed memory that goes with the layout. NULL: there is none. */
@@ -25,6 +26,11 @@ const struct btf_type *record_resolve(const struct btf *btf, int id, const char 
 int record_set_kind(struct builder *b, struct field *f, int type_id);
 /* The kind of a struct that is a value, like an address. False: it is none. */
 bool record_set_struct(struct field *f, const struct btf_type *t, const char *name);
+/*
+ * Reads the layout of the entries of the list `name`, which b's layout owns then. 0 or as
+ * layout_new().
+ */
+int record_add_entry(struct builder *b, int type_id, const char *name, const struct layout **entry);
 /* Says of what kind the field is instead of one that can be seen. Returns -EINVAL. */
 int record_no_type(struct builder *b, const struct field *f, const char *what);
 

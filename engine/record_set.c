@@ -177,6 +177,8 @@ int field_set(const struct field *f, void *rec, const struct value *v, struct er
 		return set_addr(f, rec, v, err);
 	case FIELD_MAC:
 		return set_mac(f, rec, v, err);
+	case FIELD_LIST:
+		return wrong(f, v, err);
 	case FIELD_BOOL:
 		return v->type == VALUE_BOOL ? set_int(f, rec, v->i, err) : wrong(f, v, err);
 	default:

@@ -186,12 +186,27 @@ void field_get(const struct field *f, const void *rec, struct value *value)
 		addr_format((const uint8_t *)p, value->buf);
 		set_str(value, value->buf, strlen(value->buf));
 		break;
+	case FIELD_LIST:
+		value->type = VALUE_NIL;
+		break;
 	case FIELD_MAC:
 		get_mac((const uint8_t *)p, value);
 		break;
 	default:
 		get_number(f, rec, value);
 	}
+}
+
+uint32_t field_list_len(const struct field *list, const void *rec)
+{
+	uint64_t n = (uint64_t)get_int(list->len, rec);
+
+	return n < list->room ? (uint32_t)n : list->room;
+}
+
+const void *field_list_entry(const struct field *list, const void *rec, uint32_t i)
+{
+	return (const char *)rec + list->offset + (size_t)i * list->entry->size;
 }
 
 const char *field_type_name(const struct field *f)
@@ -220,6 +235,8 @@ const char *field_type_name(const struct field *f)
 		return "kernel symbol";
 	case FIELD_STACK:
 		return "kernel stack";
+	case FIELD_LIST:
+		return "list";
 	default:
 		return "integer";
 	}

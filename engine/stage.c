@@ -45,6 +45,9 @@ int stage_set_rate(struct stage *s, uint32_t per_second, const struct field *con
 	uint32_t size = 0;
 
 	for (int i = 0; i < nr_by; i++) {
+		if (by[i]->kind == FIELD_LIST)
+			return err_set(err, -EINVAL, "field \"%s\" is a list, which is no key",
+				       by[i]->name);
 		rate.by[i] = by[i];
 		size += by[i]->size;
 	}

@@ -36,6 +36,7 @@ static const char *name(struct input *in)
 {
 	static const char *const names[] = { "",
 					     "a",
+					     "nr_a",
 					     "b",
 					     "char",
 					     "errno_t",
@@ -164,6 +165,16 @@ static void use_field(struct input *in, const struct field *field, uint8_t *reco
 	free((void *)text.s);
 }
 
+static void use_list(struct input *in, const struct field *list, uint8_t *record)
+{
+	for (uint32_t i = 0; i < field_list_len(list, record) && i < 4; i++) {
+		uint8_t *entry = (uint8_t *)field_list_entry(list, record, i);
+
+		for (int k = 0; k < list->entry->nr_fields; k++)
+			use_field(in, &list->entry->fields[k], entry);
+	}
+}
+
 static void use_layout(struct input *in, const struct btf *btf, int type)
 {
 	struct layout *layout;
@@ -179,8 +190,11 @@ static void use_layout(struct input *in, const struct btf *btf, int type)
 	record = malloc(layout->size ? layout->size : 1);
 	for (uint32_t i = 0; i < layout->size; i++)
 		record[i] = byte(in);
-	for (int i = 0; i < layout->nr_fields; i++)
+	for (int i = 0; i < layout->nr_fields; i++) {
+		if (layout->fields[i].kind == FIELD_LIST)
+			use_list(in, &layout->fields[i], record);
 		use_field(in, &layout->fields[i], record);
+	}
 	layout_no_field(layout, name(in), &err);
 	free(record);
 	layout_free(layout);

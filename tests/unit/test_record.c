@@ -290,6 +290,113 @@ static void unknown_fields(void)
 	types_free(&types);
 }
 
+/* struct hop { ksym_t at; __u32 n; kstack_t stack; }; struct event { hops[3]; nr_hops; addrs[2]; ... } */
+static int list_types(int len_type, int addr_len_type)
+{
+	int hop, hops, addrs, id;
+
+	hop = btf__add_struct(types.btf, "hop", 16);
+	btf__add_field(types.btf, "at", types.ksym, 0, 0);
+	btf__add_field(types.btf, "n", types.u32, 64, 0);
+	btf__add_field(types.btf, "stack", types.kstack, 96, 0);
+	hops = types_array(&types, hop, 3);
+	addrs = types_array(&types, types.in_addr, 2);
+	id = btf__add_struct(types.btf, "event", 64);
+	btf__add_field(types.btf, "hops", hops, 0, 0);
+	btf__add_field(types.btf, "nr_hops", len_type, 48 * 8, 0);
+	if (addr_len_type)
+		btf__add_field(types.btf, "nr_addrs", addr_len_type, 52 * 8, 0);
+	btf__add_field(types.btf, "addrs", addrs, 56 * 8, 0);
+	return id;
+}
+
+static void free_no_texts(struct stack_texts *texts)
+{
+	texts->holders = 0;
+}
+
+static void lists(void)
+{
+	struct stack_texts texts = { NULL, free_no_texts, 1 };
+	struct layout *layout;
+	const struct field *hops, *addrs, *inner;
+	uint8_t record[64] = { 0 };
+	struct value value;
+	struct err err;
+
+	types_new(&types);
+	layout = layout_of(list_types(types.u32, types.u8));
+	CHECK_INT(layout->nr_fields, 4);
+	hops = layout_field(layout, "hops");
+	CHECK_INT(hops->kind, FIELD_LIST);
+	CHECK_STR(field_type_name(hops), "list");
+	CHECK_INT(hops->size, 48);
+	CHECK_INT(hops->room, 3);
+	CHECK_STR(hops->entry->name, "hop");
+	CHECK_INT(hops->entry->nr_fields, 3);
+	CHECK(hops->len == layout_field(layout, "nr_hops"));
+	addrs = layout_field(layout, "addrs");
+	CHECK(addrs->entry->scalar);
+	CHECK_INT(addrs->entry->fields[0].kind, FIELD_ADDR4);
+	for (uint32_t n = 0; n < 6; n++) {
+		record[48] = (uint8_t)n;
+		CHECK_INT(field_list_len(hops, record), n < 3 ? n : 3);
+	}
+	record[51] = 0xff; /* of 32 bits */
+	CHECK_INT(field_list_len(hops, record), 3);
+	record[52] = 1;
+	CHECK_INT(field_list_len(addrs, record), 1);
+	inner = layout_field(hops->entry, "n");
+	record[2 * 16 + 8] = 77;
+	field_get(inner, field_list_entry(hops, record, 2), &value);
+	CHECK_INT(value.i, 77);
+	field_get(hops, record, &value); /* a list has no value of its own */
+	CHECK_INT(value.type, VALUE_NIL);
+	CHECK_INT(field_set(hops, record, &value, &err), -EINVAL);
+	CHECK_HAS(err.msg, "field \"hops\": expected list, got nil");
+	layout_set_stacks(layout, &texts);
+	CHECK(layout_field(hops->entry, "stack")->stacks == &texts);
+	layout_free(layout);
+	CHECK_INT(texts.holders, 0);
+	types_free(&types);
+}
+
+static void refused_lists(void)
+{
+	int hop, hops, outer, id;
+
+	types_new(&types);
+	check_refused(list_types(types.s32, types.u8),
+		      "list 'hops' of 'event' needs an unsigned integer 'nr_hops' beside it");
+	check_refused(list_types(types.u32, 0), "needs an unsigned integer 'nr_addrs' beside it");
+	check_refused(list_types(types.u32, types.opt32), "an unsigned integer 'nr_addrs'");
+	/* a list in a list; of itself; of nothing; beyond the record's end */
+	hop = btf__add_struct(types.btf, "hop", 8);
+	btf__add_field(types.btf, "n", types.u64, 0, 0);
+	hops = types_array(&types, hop, 2);
+	outer = btf__add_struct(types.btf, "outer", 24);
+	btf__add_field(types.btf, "hops", hops, 0, 0);
+	btf__add_field(types.btf, "nr_hops", types.u64, 16 * 8, 0);
+	hops = types_array(&types, outer, 2);
+	check_refused(types_struct(&types, "odd", hops, 64, 0, 0),
+		      "list 'odd': field 'hops' of 'outer' is a list in a list");
+	id = (int)btf__type_cnt(types.btf);
+	check_refused(types_struct(&types, "odd", types_array(&types, id + 1, 1), 64, 0, 0),
+		      "list 'odd': field 'odd' of 'event' is a list in a list");
+	refuse_member(types_array(&types, hop, 0));
+	refuse_member(types_array(&types, hop, 9));
+	refuse_member(types_array(&types, hop, 0x20000001));
+	id = btf__add_struct(types.btf, "empty", 0);
+	refuse_member(types_array(&types, id, 1));
+	check_refused(types_struct(&types, "odd", types_array(&types, hop, 8), 64, 8, 0),
+		      "field 'odd' of 'event' is not inside it");
+	check_refused(types_array(&types, hop, 2), "a list without its length");
+	hop = btf__add_struct(types.btf, "hop", 8);
+	btf__add_field(types.btf, "p", btf__add_ptr(types.btf, types.u32), 0, 0);
+	check_refused(types_struct(&types, "odd", types_array(&types, hop, 2), 64, 0, 0), "odd");
+	types_free(&types);
+}
+
 /* Names as long as C allows: the message is cut, and nothing beyond it. */
 static void long_names(void)
 {
@@ -324,6 +431,8 @@ static const struct t_case cases[] = {
 	{ "types without a value are refused by the field's name", refused_types },
 	{ "members outside their struct are refused", broken_types },
 	{ "a struct has at most 128 fields", many_fields },
+	{ "an array of structs is a list, as long as its nr_ says", lists },
+	{ "lists without length, in lists, or outside the record are refused", refused_lists },
 	{ "an unknown field is answered with the nearest one", unknown_fields },
 	{ "long names fit the message", long_names },
 };
