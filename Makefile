@@ -17,7 +17,7 @@ CLANG   ?= clang
 STRIP   ?= llvm-strip
 BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpftool)
 
-BUILD_DEPS := clang llvm bpftool gcc libc6-dev make pkg-config libbpf-dev libelf-dev zlib1g-dev \
+BUILD_DEPS := clang llvm bpftool gcc libc6-dev make pkg-config libbpf-dev libelf-dev libpcap-dev zlib1g-dev \
               liblua5.4-dev lua-cjson-dev
 TEST_DEPS  := lua-busted iproute2 iptables kmod util-linux procps busybox-static cpio xz-utils \
               zstd lz4 qemu-system-x86 libcap2-bin curl libclang-rt-dev
@@ -35,7 +35,7 @@ CFLAGS  ?= -O2 -g
 WARN    := -Wall -Wextra -Wshadow -Werror
 INCLUDE := -Iengine -I$(OUT) $(shell pkg-config --cflags lua5.4 2>/dev/null)
 LUA_A   := $(shell pkg-config --variable=libdir lua5.4 2>/dev/null)/liblua5.4.a
-LIBS     = -Wl,-Bstatic -lbpf -lelf -lz -l:liblua5.4.a -l:liblua5.4-cjson.a
+LIBS     = -Wl,--wrap=getaddrinfo -Wl,-Bstatic -lpcap -lbpf -lelf -lz -l:liblua5.4.a -l:liblua5.4-cjson.a
 ifdef STATIC
   LINK = -static $(LIBS) -lm -lpthread
 else
@@ -145,7 +145,7 @@ lint:
 		tests/runtime/*.[ch] spec/example/*.c
 	$(Q)cppcheck -q --enable=warning,performance,portability --inline-suppr --std=c11 -Iengine \
 		-Itests/unit '-DLIBBPF_OPTS(t,n,...)=struct t n={__VA_ARGS__}' --suppress=ctuuninitvar \
-		--suppress=missingInclude -itests/unit/ring.bpf.c -itests/unit/patch.bpf.c --error-exitcode=1 engine tests/unit \
+		--suppress=missingInclude -itests/unit/ring.bpf.c -itests/unit/patch.bpf.c -itests/unit/pcap.bpf.c --error-exitcode=1 engine tests/unit \
 		tests/fuzz
 	$(Q)luacheck -q lua scripts spec tests
 	$(Q)sh tests/layers.sh

@@ -93,6 +93,16 @@ void code_alu_imm(struct code *code, int op, int dst, int32_t imm)
 	emit(code, BPF_ALU64 | op | BPF_K, dst, 0, 0, imm);
 }
 
+void code_alu32(struct code *code, int op, int dst, int src)
+{
+	emit(code, BPF_ALU | op | BPF_X, dst, src, 0, 0);
+}
+
+void code_alu32_imm(struct code *code, int op, int dst, int32_t imm)
+{
+	emit(code, BPF_ALU | op | BPF_K, dst, 0, 0, imm);
+}
+
 static int size_bits(int size)
 {
 	switch (size) {

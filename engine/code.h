@@ -59,6 +59,9 @@ void code_mov_imm(struct code *code, int dst, int64_t imm);
 /* dst = dst op src, in 64 bits; op: BPF_ADD, BPF_AND, BPF_RSH, ... */
 void code_alu(struct code *code, int op, int dst, int src);
 void code_alu_imm(struct code *code, int op, int dst, int32_t imm);
+/* The same in 32 bits, BPF_MOV and BPF_NEG too; the upper half of dst becomes 0. */
+void code_alu32(struct code *code, int op, int dst, int src);
+void code_alu32_imm(struct code *code, int op, int dst, int32_t imm);
 /* dst = zero-extended memory; size in bytes: 1, 2, 4 or 8 */
 void code_load(struct code *code, int size, int dst, int src, int off);
 void code_store(struct code *code, int size, int dst, int off, int src);

@@ -160,9 +160,10 @@ static const char *read_points(lua_State *L, int index, const char *where)
 /* [-0, +1] The options table at index (0: none) into C; strings are the table's or what is pushed. raises */
 static void read_opts(lua_State *L, int index, const char *where, struct probe_opts *opts)
 {
-	static const char *const known[] = { "filter", "where",  "threshold",     "sample",
-					     "rate",   "fields", "buffer",        "latency",
-					     "way",    "points", LUA_PACKET_OPTS, NULL };
+	static const char *const known[] = { "filter",  "where", "pcap",   "threshold",
+					     "sample",  "rate",  "fields", "buffer",
+					     "latency", "way",   "points", LUA_PACKET_OPTS,
+					     NULL };
 
 	memset(opts, 0, sizeof(*opts));
 	if (!index) {
@@ -370,6 +371,7 @@ void lua_probe_install(lua_State *L)
 		{ "inject", l_inject },
 		{ "events", lprobe_events },
 		{ "where", lprobe_where },
+		{ "pcap", lprobe_pcap },
 		{ "aggregate", lprobe_aggregate },
 		{ "threshold", lprobe_threshold },
 		{ "sample", lprobe_sample },

@@ -44,7 +44,7 @@ void lprobe_set_handler(lua_State *L, struct lprobe *lp, int index, const char *
 void lprobe_set_filter(lua_State *L, struct lprobe *lp, int index, const char *where);
 /* raises. The names in the list at index (nil: none) become the handler's arguments. */
 void lprobe_set_fields(lua_State *L, struct lprobe *lp, int index, const char *where);
-/* raises. The options where, threshold, sample and rate of the table at index. [-0, +0] */
+/* raises. The options pcap, where, threshold, sample and rate of the table at index. [-0, +0] */
 void lprobe_set_stage(lua_State *L, struct lprobe *lp, int opts, const char *where);
 /* [-0, +0] Takes aggregations that the script has closed out of the kernel. */
 void lprobe_drop_closed_aggs(lua_State *L, struct lprobe *lp);
@@ -61,8 +61,9 @@ int lprobe_index(lua_State *L);
 int lprobe_tostring(lua_State *L);
 /* p:aggregate{...} */
 int lprobe_aggregate(lua_State *L);
-/* p:where([text]), p:threshold([text]), p:sample(part), p:rate(n) */
+/* p:where([text]), p:pcap([text]), p:threshold([text]), p:sample(part), p:rate(n) */
 int lprobe_where(lua_State *L);
+int lprobe_pcap(lua_State *L);
 int lprobe_threshold(lua_State *L);
 int lprobe_sample(lua_State *L);
 int lprobe_rate(lua_State *L);

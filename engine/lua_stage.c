@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* Of the class bpf.Probe: what is decided about events in the kernel (stage.h). */
+#include <errno.h>
 #include <stdlib.h>
 #include <lauxlib.h>
 #include "log.h"
@@ -11,10 +12,25 @@
 
 #define MAX_RATE 1000000000
 
-typedef int (*set_text_fn)(struct probe *probe, const char *text, struct err *err);
+/* An option that is a text, and the method of its name that changes it. */
+struct text_option {
+	const char *name;
+	const char *example;
+	const char *method;
+	int (*set)(struct probe *probe, const char *text, struct err *err);
+	const char *(*get)(const struct probe *probe);
+};
 
-/* Text of an expression at index; "" and nil: none. */
-static void set_text(lua_State *L, struct lprobe *lp, int index, set_text_fn set, const char *name,
+static const struct text_option opt_where = { "where", "text like \"dport == 80\"", "probe:where",
+					      probe_set_where, probe_where };
+static const struct text_option opt_threshold = { "threshold", "text like \"dport == 80\"",
+						  "probe:threshold", probe_set_threshold,
+						  probe_threshold };
+static const struct text_option opt_pcap = { "pcap", "text like \"tcp port 80\"", "probe:pcap",
+					     probe_set_pcap, probe_pcap };
+
+/* Text at index; "" and nil: none. */
+static void set_text(lua_State *L, struct lprobe *lp, int index, const struct text_option *opt,
 		     const char *where)
 {
 	const char *text = NULL;
@@ -23,15 +39,27 @@ static void set_text(lua_State *L, struct lprobe *lp, int index, set_text_fn set
 
 	if (!lua_isnil(L, index)) {
 		if (lua_type(L, index) != LUA_TSTRING)
-			luax_bad_option(L, where, name, "text like \"dport == 80\"", index);
+			luax_bad_option(L, where, opt->name, opt->example, index);
 		text = lua_tolstring(L, index, &len);
 		if (strlen(text) != len)
-			luaL_error(L, "%s: bad option \"%s\": a NUL byte in the text", where, name);
+			luaL_error(L, "%s: bad option \"%s\": a NUL byte in the text", where,
+				   opt->name);
 	}
-	if (set(lp->probe, text && *text ? text : NULL, &err)) {
+	if (opt->set(lp->probe, text && *text ? text : NULL, &err)) {
 		err_prefix(&err, "probe '%s'", probe_name(lp->probe));
 		luax_throw(L, &err, where);
 	}
+}
+
+static void need_packets(lua_State *L, struct lprobe *lp, const char *where)
+{
+	struct err err;
+
+	if (probe_has_packets(lp->probe))
+		return;
+	err_set(&err, -EINVAL, "probe '%s' has no packets: the option \"pcap\" is for podnet",
+		probe_name(lp->probe));
+	luax_throw(L, &err, where);
 }
 
 static void set_sample(lua_State *L, struct lprobe *lp, int index, const char *where)
@@ -182,41 +210,49 @@ int lprobe_aggregate(lua_State *L)
 
 void lprobe_set_stage(lua_State *L, struct lprobe *lp, int opts, const char *where)
 {
+	if (lua_getfield(L, opts, "pcap") != LUA_TNIL) {
+		need_packets(L, lp, where);
+		set_text(L, lp, lua_gettop(L), &opt_pcap, where);
+	}
 	if (lua_getfield(L, opts, "where") != LUA_TNIL)
-		set_text(L, lp, lua_gettop(L), probe_set_where, "where", where);
+		set_text(L, lp, lua_gettop(L), &opt_where, where);
 	if (lua_getfield(L, opts, "threshold") != LUA_TNIL)
-		set_text(L, lp, lua_gettop(L), probe_set_threshold, "threshold", where);
+		set_text(L, lp, lua_gettop(L), &opt_threshold, where);
 	if (lua_getfield(L, opts, "sample") != LUA_TNIL)
 		set_sample(L, lp, lua_gettop(L), where);
 	if (lua_getfield(L, opts, "rate") != LUA_TNIL)
 		set_rate(L, lp, lua_gettop(L), where);
-	lua_pop(L, 4);
+	lua_pop(L, 5);
 }
 
 /* The text in force, after another has been put in its place if there is an argument. */
-static int text_in_force(lua_State *L, set_text_fn set,
-			 const char *(*get)(const struct probe *probe), const char *name,
-			 const char *where)
+static int text_in_force(lua_State *L, const struct text_option *opt)
 {
-	struct lprobe *lp = lprobe_check(L, where);
+	struct lprobe *lp = lprobe_check(L, opt->method);
 
 	if (lua_gettop(L) > 1)
-		set_text(L, lp, 2, set, name, where);
-	lua_pushstring(L, get(lp->probe));
+		set_text(L, lp, 2, opt, opt->method);
+	lua_pushstring(L, opt->get(lp->probe));
 	return 1;
 }
 
 /* p:where() -> text or nil; p:where(text) puts it in force; p:where("") lets all pass */
 int lprobe_where(lua_State *L)
 {
-	return text_in_force(L, probe_set_where, probe_where, "where", "probe:where");
+	return text_in_force(L, &opt_where);
 }
 
 /* p:threshold([text]) -> text or nil: likewise for what is sent */
 int lprobe_threshold(lua_State *L)
 {
-	return text_in_force(L, probe_set_threshold, probe_threshold, "threshold",
-			     "probe:threshold");
+	return text_in_force(L, &opt_threshold);
+}
+
+/* p:pcap([text]) -> text or nil: likewise for the packets that are followed */
+int lprobe_pcap(lua_State *L)
+{
+	need_packets(L, lprobe_check(L, opt_pcap.method), opt_pcap.method);
+	return text_in_force(L, &opt_pcap);
 }
 
 /* p:sample(part) -> p */

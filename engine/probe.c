@@ -60,6 +60,7 @@ void probe_close(struct probe *p)
 	filter_maps_close(p->maps);
 	filter_free(p->filter);
 	stage_fini(&p->stage);
+	pcap_filter_free(&p->pcap);
 	layout_free(p->layout);
 	if (p->file)
 		munmap(p->file, p->file_size);

@@ -78,9 +78,14 @@ int probe_aggregate(struct probe *probe, struct agg *agg, struct agg_maps **maps
 /* The aggregations that events are added to; quiet: and nothing else is done with them. */
 int probe_set_aggs(struct probe *probe, struct agg_maps *const *aggs, int n, bool quiet,
 		   struct err *err);
+/* Which packets are followed, see pcap_code.h; only for a probe that has packets. NULL: all. */
+int probe_set_pcap(struct probe *probe, const char *text, struct err *err);
+/* Do its programs ask for a packet filter (bpf/pcap.h)? */
+bool probe_has_packets(const struct probe *probe);
 /* The texts in force, NULL if there are none. */
 const char *probe_where(const struct probe *probe);
 const char *probe_threshold(const struct probe *probe);
+const char *probe_pcap(const struct probe *probe);
 /* An event of the script's own making: decided on as one of the kernel's, then delivered. */
 int probe_inject(struct probe *probe, const void *event, struct err *err);
 

@@ -3,6 +3,7 @@
 #ifndef BPFNET_PROBE_PRIV_H
 #define BPFNET_PROBE_PRIV_H
 
+#include "pcap_code.h"
 #include "probe.h"
 #include "stage.h"
 
@@ -27,6 +28,7 @@ struct probe {
 	struct filter_maps *maps;
 	struct filter *filter;
 	struct stage stage;
+	struct pcap_filter pcap;
 	struct ring *ring; /* its own, or the shared one */
 	struct pump *pump; /* of its own ring */
 	struct stack_texts *stacks; /* the layout's; NULL: the object has no map of stacks */

@@ -11,11 +11,17 @@
 #include "record.h"
 #include "util.h"
 
-/* Code of the stage into the programs: by loading them, or by exchanging those that are loaded. */
+/* All code of ours into the programs: by loading them, or by exchanging those that are loaded. */
 static int put_code(struct probe *p, bool swap, struct err *err)
 {
 	struct code stage;
-	struct patch_set set = { .code[PATCH_STAGE] = &stage };
+	struct patch_set set = {
+		.code = {
+			[PATCH_STAGE] = &stage,
+			[PATCH_PCAP_ETHER] = &p->pcap.ether,
+			[PATCH_PCAP_IP] = &p->pcap.ip,
+		},
+	};
 	int rc;
 
 	code_init(&stage);
@@ -33,7 +39,7 @@ int probe_load_object(struct probe *p, struct err *err)
 	return put_code(p, false, err);
 }
 
-/* The stage has changed. */
+/* What is decided has changed. */
 static int restage(struct probe *p, struct err *err)
 {
 	int rc = p->state == PROBE_OPEN ? 0 : put_code(p, true, err);
@@ -78,6 +84,31 @@ const char *probe_where(const struct probe *p)
 const char *probe_threshold(const struct probe *p)
 {
 	return p->stage.threshold ? expr_text(p->stage.threshold) : NULL;
+}
+
+int probe_set_pcap(struct probe *p, const char *text, struct err *err)
+{
+	struct pcap_filter old = p->pcap, new = { 0 };
+	int rc = text ? pcap_filter_init(&new, text, err) : 0;
+
+	if (rc)
+		return rc;
+	p->pcap = new;
+	rc = restage(p, err);
+	if (rc)
+		p->pcap = old;
+	pcap_filter_free(rc ? &new : &old);
+	return rc;
+}
+
+const char *probe_pcap(const struct probe *p)
+{
+	return p->pcap.text;
+}
+
+bool probe_has_packets(const struct probe *p)
+{
+	return object_has_mark(p->obj, PATCH_PCAP_ETHER) || object_has_mark(p->obj, PATCH_PCAP_IP);
 }
 
 int probe_set_sample(struct probe *p, double part, struct err *err)

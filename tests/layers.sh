@@ -29,6 +29,9 @@ includes '<(lua|lauxlib|lualib)\.h>' |
 includes '<bpf/' |
 	not_units 'log|record|record_.*|ring|object|ways|points|points_.*|attach|hook|probe|probe_.*|socks|kmap|filter|filter_.*|globals|kbtf|kbtf_.*|patch|caps|agg_maps|agg_maps_.*|stage|stage_.*|stacks' |
 	complain 'includes libbpf, which is for the units below probe only'
+includes '<pcap' |
+	not_units 'pcap_classic' |
+	complain 'includes libpcap, which only pcap_classic may'
 includes '"(lua.*|luax|script|cmd)\.h"' |
 	not_units 'script|script_.*|luax|lua_.*|modules|cmd|cmd_.*|main' |
 	complain 'includes a unit of the Lua layer from below it'

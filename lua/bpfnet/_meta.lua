@@ -26,6 +26,7 @@ local bpf = {}
 ---@class bpf.Opts
 ---@field filter? bpf.Filter what does not pass never leaves the kernel
 ---@field where? string expression over the fields, decided in the kernel: "dport == 443 and tx_bytes > 1MiB"
+---@field pcap? string packet filter in tcpdump's syntax, for probes that see packets: "tcp port 443 and host 10.0.0.1"
 ---@field sample? number part of connections to look at, above 0 to 1; either end and every probe agree
 ---@field threshold? string expression for what is sent; aggregations get the rest as well
 ---@field rate? integer|{ [1]: integer, by: string|string[] } events a second, for each combination of values
@@ -140,6 +141,11 @@ function Probe:filter(filter) end
 ---@param where? string "" lets everything pass
 ---@return string? where in force
 function Probe:where(where) end
+
+---Likewise for the packets that are followed. Raises for a probe that sees no packets.
+---@param pcap? string "" lets all pass
+---@return string? pcap in force
+function Probe:pcap(pcap) end
 
 ---Likewise for what is sent.
 ---@param threshold? string

@@ -28,7 +28,7 @@ fuzz() {
 	# shellcheck disable=SC2086 # lists of words
 	"$clang" -std=gnu11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined \
 		-fno-sanitize-recover=undefined -Iengine -Itests/unit -o "$out/$name" \
-		"tests/fuzz/$name.c" $units -Wl,-Bstatic -lbpf -lelf -lz -Wl,-Bdynamic
+		"tests/fuzz/$name.c" $units -Wl,--wrap=getaddrinfo -Wl,-Bstatic -lpcap -lbpf -lelf -lz -Wl,-Bdynamic
 	if ! "$out/$name" -max_total_time="$seconds" -max_len="$max" -timeout=5 -verbosity=0 \
 		-print_funcs=0 -print_final_stats=1 -artifact_prefix="$out/" $dict >"$out/log" 2>&1; then
 		cat "$out/log"
@@ -44,3 +44,4 @@ fuzz fuzz_record 600 filter $record
 # shellcheck disable=SC2086
 fuzz fuzz_expr 600 expr expr_lex expr_parse expr_check expr_compare expr_arith expr_list \
 	expr_eval expr_branch expr_code expr_code_mem $record
+fuzz fuzz_pcap 200 pcap_classic pcap_code pcap_read code err util

@@ -11,7 +11,7 @@ CLANG ?= clang
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 FLAGS := -std=gnu11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Wshadow -Werror -MMD -MP \
          -Iengine -Itests/unit -I$(OUT) $(shell pkg-config --cflags lua5.4)
-LIBS  := -rdynamic -Wl,-Bstatic -lbpf -lelf -lz -l:liblua5.4.a -l:liblua5.4-cjson.a \
+LIBS  := -rdynamic -Wl,--wrap=getaddrinfo -Wl,-Bstatic -lpcap -lbpf -lelf -lz -l:liblua5.4.a -l:liblua5.4-cjson.a \
          -Wl,-Bdynamic -lm -ldl -lpthread
 # test_oom makes each of our own allocations fail in turn.
 WRAP   = $(if $(filter test_oom,$(@F)),-Wl$(comma)--wrap=malloc$(comma)--wrap=calloc$(comma)--wrap=realloc)
@@ -22,7 +22,8 @@ ENGINE := $(patsubst engine/%.c,%.o,$(filter-out engine/main.c,$(wildcard engine
 OTHERS := $(OUT)/skels.o $(OUT)/embedded.o
 ARCH   := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
 
-all: $(TESTS:%=$(UNIT)/%) $(TESTS:%=$(ASAN)/%) $(UNIT)/ring.bpf.o $(UNIT)/patch.bpf.o
+all: $(TESTS:%=$(UNIT)/%) $(TESTS:%=$(ASAN)/%) $(UNIT)/ring.bpf.o $(UNIT)/patch.bpf.o \
+     $(UNIT)/pcap.bpf.o
 
 # An archive: the commands, which belong to main.c, stay out unless something asks for them.
 $(UNIT)/engine.a: $(ENGINE:%=$(OUT)/engine/%) $(OTHERS)
