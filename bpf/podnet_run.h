@@ -102,12 +102,14 @@ static __always_inline __u32 owner_of(struct seen *s)
 
 static __always_inline bool is_wanted(struct seen *s)
 {
-	__u32 netns, pid;
+	__u64 netns, pid;
 
 	if (!filter_active)
 		return true;
 	netns = filter_active & 1ULL << FILTER_NETNS ? netns_of(&s->i) : 0;
 	pid = filter_active & 1ULL << FILTER_PID ? owner_of(s) : 0;
+	FORGET_RANGE(netns);
+	FORGET_RANGE(pid);
 	return filter_passes(&s->i, &s->h, netns, pid);
 }
 

@@ -112,6 +112,12 @@ struct headers {
 	__u8 zero_hdr[4];
 };
 
+/*
+ * Makes the verifier forget what it knows about a number, or it would go through all that follows
+ * for each way to get there. Swaps bytes twice, which no kernel followed before 7.0.
+ */
+#define FORGET_RANGE(x) asm volatile("%0 = be64 %0\n%0 = be64 %0\n" : "+r"(x))
+
 /* What is read of the struct sk_buff, once for each point. */
 struct skb_info {
 	__u64 skb;
@@ -173,19 +179,16 @@ static __always_inline void skb_read(struct skb_info *i, const struct sk_buff *s
 static __always_inline __u64 skb_sock(struct skb_info *i)
 {
 	const struct sk_buff *skb = (void *)i->skb;
+	__u64 sk = i->sk;
 
-	if (!i->sk)
-		i->sk = (__u64)BPF_CORE_READ(skb, sk);
-	return i->sk;
+	if (!sk)
+		sk = (__u64)BPF_CORE_READ(skb, sk);
+	FORGET_RANGE(sk);
+	i->sk = sk;
+	return sk;
 }
 
 #define IPV6_EXTENSIONS 4
-
-/*
- * Makes the verifier forget what it knows about a number, or it would go through all that follows
- * for each way to get there. Swaps bytes twice, which no kernel followed before 7.0.
- */
-#define FORGET_RANGE(x) asm volatile("%0 = be64 %0\n%0 = be64 %0\n" : "+r"(x))
 
 enum {
 	NEXTHDR_HOP = 0,
@@ -330,28 +333,34 @@ static __noinline int skb_headers(struct skb_seen *seen)
 {
 	struct skb_info *i = &seen->i;
 	struct headers *h = &seen->h;
-	__u8 tag[4];
+	__u64 protocol = i->protocol, l3 = i->l3;
+	__u8 tag[4] = {};
 
 	__builtin_memset(h, 0, sizeof(*h));
 	/* going out, it is set only after the first points: the header itself says what it is */
-	if (!i->protocol && skb_bytes(i, i->l3, tag, 1))
-		i->protocol = tag[0] >> 4 == 4 ? ETH_P_IP : tag[0] >> 4 == 6 ? ETH_P_IPV6 : 0;
+	if (!protocol && skb_bytes(i, l3, tag, 1))
+		protocol = tag[0] >> 4 == 4 ? ETH_P_IP : tag[0] >> 4 == 6 ? ETH_P_IPV6 : 0;
+	FORGET_RANGE(protocol);
 	for (int n = 0; n < 2; n++) {
-		if (i->protocol != ETH_P_8021Q && i->protocol != ETH_P_8021AD)
+		if (protocol != ETH_P_8021Q && protocol != ETH_P_8021AD)
 			break;
-		if (!skb_bytes(i, i->l3, tag, sizeof(tag)))
+		if (!skb_bytes(i, l3, tag, sizeof(tag)))
 			break;
 		if (!i->vlan)
 			i->vlan = 0x8000 | (bpf_ntohs(*(__be16 *)tag) & 0xfff);
-		i->protocol = bpf_ntohs(*(__be16 *)(tag + 2));
-		i->l3 += 4;
+		protocol = bpf_ntohs(*(__be16 *)(tag + 2));
+		l3 += 4;
+		FORGET_RANGE(l3);
+		FORGET_RANGE(protocol);
 	}
-	if (i->protocol == ETH_P_IP)
-		read_ipv4(h, i, i->l3);
-	else if (i->protocol == ETH_P_IPV6)
-		read_ipv6(h, i, i->l3);
-	else if (i->protocol == ETH_P_ARP)
-		read_arp(h, i, i->l3);
+	i->protocol = protocol;
+	i->l3 = l3;
+	if (protocol == ETH_P_IP)
+		read_ipv4(h, i, l3);
+	else if (protocol == ETH_P_IPV6)
+		read_ipv6(h, i, l3);
+	else if (protocol == ETH_P_ARP)
+		read_arp(h, i, l3);
 	forget_contents(seen, sizeof(*seen));
 	return 0;
 }
