@@ -19,7 +19,7 @@ BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpf
 
 BUILD_DEPS := clang llvm bpftool gcc libc6-dev make pkg-config libbpf-dev libelf-dev libpcap-dev zlib1g-dev \
               liblua5.4-dev lua-cjson-dev
-TEST_DEPS  := lua-busted iproute2 iptables kmod util-linux procps busybox-static cpio xz-utils \
+TEST_DEPS  := lua-busted iproute2 iptables nftables kmod util-linux procps busybox-static cpio xz-utils \
               zstd lz4 qemu-system-x86 libcap2-bin curl libclang-rt-dev
 LINT_DEPS  := clang-format cppcheck lua-check
 

@@ -6,7 +6,7 @@
 #include "probe.h"
 
 enum context {
-	CONTEXT_UNKNOWN, /* the kernel's symbols are hidden */
+	CONTEXT_UNKNOWN,
 	CONTEXT_TASK,
 	CONTEXT_SOFTIRQ,
 	CONTEXT_HARDIRQ,
@@ -14,24 +14,40 @@ enum context {
 
 /*
  * x86 keeps the count per CPU, in a variable of its own, which from 6.2 to 6.14 was a member of
- * pcpu_hot. The engine writes their places here; 0: not known.
+ * pcpu_hot. Where such variables are says BTF (the engine writes it here, 0: there is none), but
+ * not where this CPU's own area begins; another of them does that can be found from the task.
  */
 const volatile __u64 cfg_preempt_count = 0;
 const volatile __u64 cfg_pcpu_hot = 0;
-const volatile __u64 cfg_per_cpu_offset = 0; /* the array __per_cpu_offset[] */
+const volatile __u64 cfg_runqueues = 0;
 
 #pragma clang diagnostic push
 #pragma clang diagnostic ignored "-Wpadded"
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
 struct pcpu_hot {
 	int preempt_count;
-} __attribute__((preserve_access_index));
+};
+
+struct cfs_rq {
+	void *rq; /* the CPU's entry of runqueues */
+};
+
+struct sched_entity {
+	struct cfs_rq *cfs_rq;
+};
+
 /* arm64: the low half of a 64-bit member */
 struct thread_info {
 	__u64 preempt_count;
-} __attribute__((preserve_access_index));
-struct task_struct___thread {
+};
+
+struct task_struct___sched {
 	struct thread_info thread_info;
-} __attribute__((preserve_access_index));
+	struct sched_entity se;
+};
+
+#pragma clang attribute pop
 #pragma clang diagnostic pop
 
 /* The layout of the count: include/linux/preempt.h */
@@ -40,19 +56,17 @@ struct task_struct___thread {
 
 static __always_inline bool preempt_count(__u32 *count)
 {
+	struct task_struct___sched *task = (void *)bpf_get_current_task();
 #if defined(__TARGET_ARCH_x86)
-	__u64 at = cfg_preempt_count, base = 0;
+	__u64 at = cfg_preempt_count, rq;
 
 	if (!at && cfg_pcpu_hot && bpf_core_field_exists(struct pcpu_hot, preempt_count))
 		at = cfg_pcpu_hot + bpf_core_field_offset(struct pcpu_hot, preempt_count);
-	if (!at || !cfg_per_cpu_offset)
+	if (!at || !cfg_runqueues || !bpf_core_field_exists(task->se.cfs_rq))
 		return false;
-	bpf_probe_read_kernel(&base, sizeof(base),
-			      (void *)(cfg_per_cpu_offset + 8ULL * bpf_get_smp_processor_id()));
-	return !bpf_probe_read_kernel(count, sizeof(*count), (void *)(base + at));
+	rq = (__u64)BPF_CORE_READ(task, se.cfs_rq, rq);
+	return !bpf_probe_read_kernel(count, sizeof(*count), (void *)(rq - cfg_runqueues + at));
 #else
-	struct task_struct___thread *task = (void *)bpf_get_current_task();
-
 	*count = (__u32)BPF_CORE_READ(task, thread_info.preempt_count);
 	return true;
 #endif

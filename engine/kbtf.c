@@ -129,6 +129,12 @@ void kbtf_release(void)
 	memset(&kernel, 0, sizeof(kernel));
 }
 
+int kbtf_use(const struct kbtf **k)
+{
+	*k = &kernel;
+	return use_kernel();
+}
+
 int kbtf_find(const char *name, int kind)
 {
 	int rc = use_kernel();

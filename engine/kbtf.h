@@ -10,6 +10,7 @@
 #define BPFNET_KBTF_H
 
 #include <stdint.h>
+#include <stdint.h>
 #include "err.h"
 
 struct bpf_object;
@@ -43,6 +44,10 @@ int kbtf_subset(const struct bpf_object *obj, struct err *err);
  * ("fentry/tcp_close"); other kinds need nothing. 0; -ENOENT: no such function; -errno.
  */
 int kbtf_attach_opts(const char *sec, struct bpf_prog_load_opts *opts);
+/*
+ * Offsets in the per-CPU area of variables by name; 0 where there is none. 0 or -errno.
+ */
+int kbtf_percpu(const char *const *names, uint64_t *offsets, int n);
 /* Gives the memory back; the next call reads again. */
 void kbtf_release(void);
 /* Makes libbpf load tp_btf, fentry, fexit and iter programs with our ids. Once, before all else. */

@@ -30,6 +30,8 @@ static inline const struct btf_type *kbtf_type(const struct kbtf *k, uint32_t id
 	return (const void *)(k->types + k->at[id]);
 }
 
+/* The kernel's types, read if need be. 0 or -errno. */
+int kbtf_use(const struct kbtf **kernel);
 size_t kbtf_type_size(const struct btf_type *t);
 /* BTF of the structs and enums that `local` names, as the kernel has them. 0 or -ENOMEM. */
 int kbtf_make_subset(const struct kbtf *k, const struct btf *local, struct kbtf_bytes *out);

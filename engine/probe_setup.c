@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 #include <bpf/libbpf.h>
 #include "caps.h"
+#include "context.h"
 #include "globals.h"
-#include "points_syms.h"
 #include "probe_setup.h"
 #include "util.h"
 
@@ -28,7 +28,7 @@ static void set_constants(struct bpf_object *obj, uint32_t number)
 		*probe = number;
 	if (cookie)
 		*cookie = caps_cookie();
-	point_syms_set_context(obj);
+	context_setup(obj);
 }
 
 /*
