@@ -46,6 +46,15 @@ static __always_inline void packet_unend(struct packet *p)
 	p->last_point = p->before_point;
 }
 
+/* What its original has done in the meantime on another CPU was not before it. */
+static __always_inline void packet_child(struct packet *p, __u64 ts_ns)
+{
+	if (p->last_ns > ts_ns)
+		packet_unend(p);
+	if (p->last_ns > ts_ns)
+		p->last_ns = ts_ns;
+}
+
 static __always_inline void packet_lost(struct packet *p, bool timeout)
 {
 	(void)p;
@@ -57,8 +66,7 @@ static __noinline void packet_at(void *ctx, struct packet *p, const struct happe
 	struct podnet_event *ev = &p->ev;
 
 	*(struct nf *)&ev->spent_ns = what->nf ? *what->nf : no_nf;
-	/* a clone may be seen before what its original has done on another CPU */
-	ev->delta_ns = p->last_ns && p->last_ns < ev->ts_ns ? ev->ts_ns - p->last_ns : 0;
+	ev->delta_ns = p->last_ns ? ev->ts_ns - p->last_ns : 0;
 	ev->location = what->location;
 	ev->reason = what->reason;
 	ev->stack = cfg_stack ? bpf_get_stackid(ctx, &stacks, 0) : -1;

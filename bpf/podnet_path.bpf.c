@@ -87,8 +87,7 @@ static __always_inline void set_hop(struct podnet_hop *hop, const struct packet 
 	const struct nf *nf = what->nf ?: &no_nf;
 
 	hop->ts_ns = p->facts.ts_ns;
-	/* a clone may be seen before what its original has done on another CPU */
-	hop->delta_ns = p->last_ns && p->last_ns < hop->ts_ns ? hop->ts_ns - p->last_ns : 0;
+	hop->delta_ns = p->last_ns ? hop->ts_ns - p->last_ns : 0;
 	hop->spent_ns = nf->spent_ns;
 	hop->netns = p->facts.netns;
 	hop->ifindex = p->facts.ifindex;
@@ -145,6 +144,27 @@ static __always_inline void packet_unend(struct packet *p)
 	if (p->ev.nr_hops && p->before_ns != p->last_ns)
 		p->ev.nr_hops--;
 	p->last_ns = p->before_ns;
+	p->ev.location = 0;
+	p->ev.reason = 0;
+	p->ev.stack = -1;
+	*(struct nf *)&p->ev.spent_ns = no_nf;
+}
+
+/* What its original has done in the meantime on another CPU was not before it. */
+static __noinline void packet_child(struct packet *p, __u64 ts_ns)
+{
+	struct podnet_path_event *ev = &p->ev;
+
+	for (int i = 0; i < 8; i++) {
+		__u32 last = ev->nr_hops - 1, before = last - 1;
+
+		/* so that the compiler checks both, as the verifier asks for */
+		asm volatile("" : "+r"(last), "+r"(before));
+		if (last >= HOPS || ev->hops[last].ts_ns <= ts_ns)
+			break;
+		ev->nr_hops = last;
+		p->last_ns = before < HOPS ? ev->hops[before].ts_ns : 0;
+	}
 }
 
 static __always_inline void packet_lost(struct packet *p, bool timeout)

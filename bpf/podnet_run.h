@@ -8,6 +8,7 @@
  *	packet_first(p)		p is new: all zero, but for its trace
  *	packet_at(ctx, p, h)	it is at a point that is wanted; p->facts say how it looks
  *	packet_end(ctx, p, h)	the same at its end
+ *	packet_child(p, ts)	p is a copy of the packet that it was made of, before ts
  *	packet_unend(p)		clones of it go on: they have not shared that end
  *	packet_lost(p, timeout)	its end was not seen: the memory belongs to another packet now,
  *				or nothing has been heard of it for a while
@@ -47,6 +48,7 @@ static const struct nf no_nf = { .spent_ns = OPT_NONE, .hook = HOOK_NONE, .verdi
 static void packet_first(struct packet *p);
 static void packet_at(void *ctx, struct packet *p, const struct happened *what);
 static void packet_end(void *ctx, struct packet *p, const struct happened *what);
+static void packet_child(struct packet *p, __u64 ts_ns);
 static void packet_unend(struct packet *p);
 static void packet_lost(struct packet *p, bool timeout);
 
@@ -85,6 +87,7 @@ static __always_inline struct packet *make_child(struct seen *s, const struct pa
 	s->identity = identity;
 	p->track.ended = false;
 	p->track.head = s->i.head;
+	packet_child(p, s->ts_ns);
 	return p;
 }
 

@@ -50,6 +50,12 @@ static __always_inline void packet_first(struct packet *p)
 	(void)p;
 }
 
+static __always_inline void packet_child(struct packet *p, __u64 ts_ns)
+{
+	(void)p;
+	(void)ts_ns;
+}
+
 static __always_inline void packet_unend(struct packet *p)
 {
 	(void)p;
