@@ -329,6 +329,13 @@ void object_detach(struct object *o)
 		hook_detach(&o->hooks[--o->nr_hooks]);
 }
 
+bool object_module(struct object *o, const char *module, bool gone)
+{
+	if (gone)
+		points_module_gone(o->points, module);
+	return gone || points_module_came(o->points, module, preferred(o));
+}
+
 uint64_t object_missed(const struct object *o)
 {
 	uint64_t missed = o->missed + points_missed(o->points);

@@ -45,6 +45,8 @@ bool object_has_mark(const struct object *obj, enum patch_mark which);
  */
 int object_swap(struct object *obj, object_setup_fn setup, void *arg, const struct patch_set *code,
 		struct err *err);
+/* A kernel module has come or gone, NULL: any may have; see points_module_came(). */
+bool object_module(struct object *obj, const char *module, bool gone);
 /* 0; -EAGAIN: a way turned out not to work, load again (with another one); -errno. */
 int object_attach(struct object *obj, struct err *err);
 void object_detach(struct object *obj);

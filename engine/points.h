@@ -54,8 +54,8 @@ void points_close(struct points *points); /* NULL is fine */
  * obj are needed. Attaches nothing. prefer: a way for functions, "fentry", "multi" or "kprobe", to
  * take where the kernel has it. 0; -ENOENT if a point that was named can't be had, or none can.
  */
-int points_choose(struct points *points, struct bpf_object *obj, const struct refusals *refused,
-		  const char *prefer, struct err *err);
+int points_choose(struct points *points, const struct bpf_object *obj,
+		  const struct refusals *refused, const char *prefer, struct err *err);
 
 /* What points have to say about one of the object's programs. */
 enum points_say {

@@ -28,7 +28,8 @@ void points_init(struct points *p)
 			hook_init(&p->shared[way][at]);
 }
 
-static struct bpf_program *program(const struct bpf_object *obj, enum shared way, bool at_return)
+const struct bpf_program *point_program(const struct bpf_object *obj, enum shared way,
+					bool at_return)
 {
 	return bpf_object__find_program_by_name(obj, point_shared_name(way, at_return));
 }
@@ -36,7 +37,7 @@ static struct bpf_program *program(const struct bpf_object *obj, enum shared way
 static int open_shared(struct points *p, enum shared way, bool at_return)
 {
 	LIBBPF_OPTS(bpf_prog_load_opts, opts);
-	const struct bpf_program *prog = program(p->runs, way, at_return);
+	const struct bpf_program *prog = point_program(p->runs, way, at_return);
 
 	if (way == SHARED_FENTRY || !p->wants[way][at_return])
 		return 0; /* only copies of it run */
@@ -50,7 +51,7 @@ static int open_shared(struct points *p, enum shared way, bool at_return)
 static int open_copy(struct points *p, struct site *site, bool at_return)
 {
 	LIBBPF_OPTS(bpf_prog_load_opts, opts);
-	const struct bpf_program *prog = program(p->runs, site->way, at_return);
+	const struct bpf_program *prog = point_program(p->runs, site->way, at_return);
 	int fd, rc;
 
 	if (!point_is_copied(site, at_return))
@@ -79,7 +80,7 @@ static int attach_at(struct points *p, struct site *site, bool at_return)
 	return own->attached_fd < 0 ? -errno : 0;
 }
 
-static void site_detach(struct site *site)
+void point_site_detach(struct site *site)
 {
 	for (int at = 0; at < 2; at++)
 		hook_detach(&site->hooks[at]);
@@ -119,7 +120,7 @@ static bool to_attach(const struct site *site)
 	return site->used && site->sym.found && !site->attached;
 }
 
-static void attach_sites(struct points *p)
+void point_sites_attach(struct points *p)
 {
 	point_multi_attach(p);
 	for (int i = 0; i < p->nr_sites; i++) {
@@ -131,7 +132,7 @@ static void attach_sites(struct points *p)
 		rc = attach_site(p, site);
 		if (rc) {
 			point_kprobe_close(site, 1);
-			site_detach(site);
+			point_site_detach(site);
 			give_up(p, site, rc);
 		}
 	}
@@ -153,7 +154,7 @@ int points_attach(struct points *p, const struct bpf_object *runs, const struct 
 			rc = open_shared(p, (enum shared)way, at);
 	if (rc)
 		return err_sys(err, rc, "can't load the stubs of its points");
-	attach_sites(p);
+	point_sites_attach(p);
 	return points_check(p, err);
 }
 
@@ -183,78 +184,22 @@ void points_detach(struct points *p)
 	point_multi_detach(p);
 	point_kprobe_close(p->sites, p->nr_sites);
 	for (int i = 0; i < p->nr_sites; i++)
-		site_detach(&p->sites[i]);
+		point_site_detach(&p->sites[i]);
 	for (int way = 0; way < SHARED_WAYS; way++)
 		for (int at = 0; at < 2; at++)
 			hook_detach(&p->shared[way][at]);
 	p->runs = NULL;
 }
 
-/* A program that is about to run in a stub instead of another one. */
-struct change {
-	struct hook *hook;
-	int fd;
-	bool ours; /* to be closed */
-};
-
-static int plan_change(struct change *change, struct hook *hook, const struct bpf_program *prog,
-		       const struct site *site, bool at_return)
-{
-	change->hook = hook;
-	change->ours = site;
-	if (!prog)
-		return -ENOENT;
-	change->fd = site ? point_copy(prog, site, at_return) : bpf_program__fd(prog);
-	return change->fd < 0 ? change->fd : 0;
-}
-
-/* All that is to be loaded is loaded before the first is exchanged. */
-static int plan_changes(struct points *p, const struct bpf_object *runs, struct change *list,
-			int *n)
-{
-	int rc = 0;
-
-	for (int way = 0; way < SHARED_WAYS; way++)
-		for (int at = 0; at < 2 && !rc; at++)
-			if (p->shared[way][at].slot_fd >= 0)
-				rc = plan_change(&list[(*n)++], &p->shared[way][at],
-						 program(runs, (enum shared)way, at), NULL, at);
-	for (int i = 0; i < p->nr_sites; i++) {
-		struct site *site = &p->sites[i];
-
-		for (int at = 0; at < 2 && !rc; at++)
-			if (site->hooks[at].slot_fd >= 0)
-				rc = plan_change(&list[(*n)++], &site->hooks[at],
-						 program(runs, site->way, at), site, at);
-	}
-	return rc;
-}
-
-int points_swap(struct points *p, const struct bpf_object *runs)
-{
-	struct change *list;
-	int n = 0, rc;
-
-	if (!p->runs)
-		return 0;
-	list = calloc(2 * SHARED_WAYS + 2 * (size_t)p->nr_sites, sizeof(*list));
-	if (!list)
-		return -ENOMEM;
-	rc = plan_changes(p, runs, list, &n);
-	for (int i = 0; i < n && !rc; i++)
-		rc = hook_put(list[i].hook, list[i].fd);
-	for (int i = 0; i < n; i++)
-		if (list[i].ours)
-			close_fd(&list[i].fd);
-	if (!rc)
-		p->runs = runs;
-	free(list);
-	return rc;
-}
-
 static uint64_t hook_misses(const struct hook *hook)
 {
 	return hook->stub_fd >= 0 ? hook_missed(hook) : 0;
+}
+
+uint64_t point_site_missed(const struct site *site)
+{
+	return point_kprobe_missed(site) + hook_misses(&site->hooks[0]) +
+	       hook_misses(&site->hooks[1]);
 }
 
 uint64_t points_missed(const struct points *p)
@@ -267,10 +212,7 @@ uint64_t points_missed(const struct points *p)
 	for (int way = 0; way < SHARED_WAYS; way++)
 		for (int at = 0; at < 2; at++)
 			missed += hook_misses(&p->shared[way][at]);
-	for (int i = 0; i < p->nr_sites; i++) {
-		missed += point_kprobe_missed(&p->sites[i]);
-		for (int at = 0; at < 2; at++)
-			missed += hook_misses(&p->sites[i].hooks[at]);
-	}
+	for (int i = 0; i < p->nr_sites; i++)
+		missed += point_site_missed(&p->sites[i]);
 	return missed;
 }

@@ -3,6 +3,7 @@
 #ifndef BPFNET_POINTS_ATTACH_H
 #define BPFNET_POINTS_ATTACH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include "err.h"
 
@@ -27,6 +28,15 @@ void points_detach(struct points *points);
  * nothing. 0, or -errno: some may have been exchanged, others not.
  */
 int points_swap(struct points *points, const struct bpf_object *runs);
+/* Does a wanted point have a function in that module (NULL: in any)? */
+bool points_have_module(const struct points *points, const char *module);
+/*
+ * While attached: the module has been loaded, what it has of the points is hooked; prefer as for
+ * points_choose(). False if something of it can't be hooked, perhaps not yet.
+ */
+bool points_module_came(struct points *points, const char *module, const char *prefer);
+/* It has been unloaded, and its functions wait for it again. NULL: all that can be unloaded. */
+void points_module_gone(struct points *points, const char *module);
 /* Runs that the kernel left out at functions, as far as it tells; also at those let go. */
 uint64_t points_missed(const struct points *points);
 

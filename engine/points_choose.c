@@ -171,8 +171,9 @@ static bool site_in_use(const struct choice *c, const struct site *site)
 	if (point->by == POINT_BY_NONE || point->by == POINT_BY_TRACEPOINT ||
 	    !point_row_fits(site->row) || !site_has_way(c, site))
 		return false;
-	return point->by == POINT_BY_MODULE ? site_may_come(site) :
-					      site->sym.found && site->row->alt == point->alt;
+	if (point->by != POINT_BY_MODULE && site->row->alt != point->alt)
+		return false;
+	return site->sym.found || site_may_come(site);
 }
 
 /* fentry costs least at each hit, and most to attach: for few functions. */
@@ -214,6 +215,15 @@ static void use_way(struct site *site, enum shared way)
 			 site->row->target);
 }
 
+static void choose_way(const struct choice *c, struct site *site, const char *prefer, int nr_sites)
+{
+	want_way(c->p, site, best_way(c, site, prefer, nr_sites));
+	if (site->sym.found)
+		use_way(site, best_way(c, site, prefer, nr_sites));
+	else
+		want_way(c->p, site, best_way(c, site, NULL, nr_sites));
+}
+
 static void choose_ways(const struct choice *c, const char *prefer)
 {
 	struct points *p = c->p;
@@ -223,17 +233,9 @@ static void choose_ways(const struct choice *c, const char *prefer)
 		p->sites[i].used = site_in_use(c, &p->sites[i]);
 		n += p->sites[i].used && p->sites[i].sym.found;
 	}
-	for (int i = 0; i < p->nr_sites; i++) {
-		struct site *site = &p->sites[i];
-
-		if (!site->used)
-			continue;
-		want_way(p, site, best_way(c, site, prefer, n));
-		if (site->sym.found)
-			use_way(site, best_way(c, site, prefer, n));
-		else
-			want_way(p, site, best_way(c, site, NULL, n));
-	}
+	for (int i = 0; i < p->nr_sites; i++)
+		if (p->sites[i].used)
+			choose_way(c, &p->sites[i], prefer, n);
 }
 
 int points_check(const struct points *p, struct err *err)
@@ -259,7 +261,7 @@ int points_check(const struct points *p, struct err *err)
 			     lacking ? lacking->why : "");
 }
 
-int points_choose(struct points *p, struct bpf_object *obj, const struct refusals *refused,
+int points_choose(struct points *p, const struct bpf_object *obj, const struct refusals *refused,
 		  const char *prefer, struct err *err)
 {
 	struct choice c = { .p = p, .obj = obj, .refused = refused };
@@ -279,4 +281,48 @@ int points_choose(struct points *p, struct bpf_object *obj, const struct refusal
 	}
 	choose_ways(&c, prefer);
 	return points_check(p, err);
+}
+
+bool point_has_module(const struct points *p, const struct point *point, const char *module)
+{
+	for (int i = 0; i < p->nr_sites; i++) {
+		const struct site *site = &p->sites[i];
+
+		if ((!point || site->point == point) && site->point->wanted && *site->row->module &&
+		    (!module || str_eq(site->row->module, module)))
+			return true;
+	}
+	return false;
+}
+
+bool points_have_module(const struct points *p, const char *module)
+{
+	return point_has_module(p, NULL, module);
+}
+
+int points_choose_module(struct points *p, const char *module, const char *prefer)
+{
+	static const struct refusals none;
+	struct choice c = { .p = p, .obj = p->runs, .refused = &none };
+	int rc = point_find_symbols(&c);
+
+	/* what is loaded by now is all that can be attached */
+	memcpy(c.usable, p->wants, sizeof(c.usable));
+	for (int i = 0; i < p->nr && !rc; i++) {
+		struct point *point = &p->list[i];
+
+		if (point->by <= POINT_BY_MODULE && point_has_module(p, point, module))
+			choose_alt(&c, point);
+	}
+	for (int i = 0; i < p->nr_sites && !rc; i++) {
+		struct site *site = &p->sites[i];
+
+		if (site->attached || !site_in_use(&c, site))
+			continue;
+		site->used = true;
+		site->error = 0;
+		if (site->sym.found)
+			use_way(site, best_way(&c, site, prefer, ROWS_MAX));
+	}
+	return rc;
 }

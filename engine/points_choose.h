@@ -8,7 +8,7 @@
 /* One choice. */
 struct choice {
 	struct points *p;
-	struct bpf_object *obj;
+	const struct bpf_object *obj;
 	const struct refusals *refused;
 	bool usable[SHARED_WAYS][2]; /* shared programs: at entry, at return */
 };

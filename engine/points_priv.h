@@ -66,6 +66,21 @@ struct points {
 
 /* Does the kernel's version take this row? */
 bool point_row_fits(const struct point_row *row);
+/*
+ * Chooses anew for points that the module may have brought (NULL: any), while others are attached.
+ * 0 or -errno.
+ */
+int points_choose_module(struct points *points, const char *module, const char *prefer);
+/* Does the point (NULL: any wanted one) have a function in the module (NULL: in any)? */
+bool point_has_module(const struct points *points, const struct point *point, const char *module);
+/* The shared program of a loaded object; NULL if it has none. */
+const struct bpf_program *point_program(const struct bpf_object *obj, enum shared way,
+					bool at_return);
+/* Attaches at all sites that are in use and not attached yet; those that fail are given up. */
+void point_sites_attach(struct points *points);
+void point_site_detach(struct site *site);
+/* Runs that the kernel left out there. */
+uint64_t point_site_missed(const struct site *site);
 /* Is every named point seen, and any at all? 0 or -ENOENT. */
 int points_check(const struct points *points, struct err *err);
 /* "enter__fentry" */

@@ -6,7 +6,10 @@
 #include <bpf/libbpf.h>
 #include "caps.h"
 #include "kbtf.h"
+#include "log.h"
 #include "object.h"
+#include "points_attach.h"
+#include "points_watch.h"
 #include "probe_priv.h"
 #include "probe_setup.h"
 #include "pump.h"
@@ -49,6 +52,7 @@ void probe_close(struct probe *p)
 {
 	if (!p)
 		return;
+	points_watch_free(p->watch);
 	probe_packets_stop(p);
 	object_close(p->obj);
 	if (p->number != UINT32_MAX)
@@ -182,6 +186,26 @@ int probe_load(struct probe *p, struct err *err)
 	return rc;
 }
 
+static bool on_module(void *arg, const char *module, bool gone)
+{
+	struct probe *p = arg;
+	bool done = object_module(p->obj, module, gone);
+
+	kbtf_release();
+	return done;
+}
+
+static void watch_modules(struct probe *p)
+{
+	struct points *points = object_points(p->obj);
+
+	if (p->watch || !points || !points_have_module(points, NULL))
+		return;
+	p->watch = points_watch_new(tracer_loop(p->tracer), on_module, p);
+	if (!p->watch)
+		log_msg(LOG_DEBUG, "%s: modules that are loaded from now on go unnoticed", p->name);
+}
+
 int probe_attach(struct probe *p, struct err *err)
 {
 	int rc = 0;
@@ -195,15 +219,17 @@ int probe_attach(struct probe *p, struct err *err)
 			rc = object_attach(p->obj, err);
 	} while (rc == -EAGAIN);
 	kbtf_release();
-	if (!rc)
-		p->state = PROBE_ATTACHED;
-	if (!rc)
-		rc = probe_packets_start(p, err);
-	return rc;
+	if (rc)
+		return rc;
+	p->state = PROBE_ATTACHED;
+	watch_modules(p);
+	return probe_packets_start(p, err);
 }
 
 void probe_detach(struct probe *p)
 {
+	points_watch_free(p->watch);
+	p->watch = NULL;
 	object_detach(p->obj);
 	probe_packets_stop(p);
 	if (p->state == PROBE_ATTACHED)

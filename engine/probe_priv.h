@@ -10,6 +10,7 @@
 struct bpf_object;
 struct loop_timer;
 struct object;
+struct points_watch;
 struct pump;
 struct ring;
 
@@ -32,6 +33,7 @@ struct probe {
 	struct ring *ring; /* its own, or the shared one */
 	struct pump *pump; /* of its own ring */
 	struct stack_texts *stacks; /* the layout's; NULL: the object has no map of stacks */
+	struct points_watch *watch; /* for modules that bring points; NULL: not needed */
 	bool uses_socks;
 	int socks_fd;
 	probe_sink sink;

@@ -25,6 +25,8 @@ struct loop *tracer_loop(const struct tracer *tracer);
 /* All probes must have been closed. */
 void tracer_free(struct tracer *tracer);
 
+struct loop *tracer_loop(const struct tracer *tracer);
+
 /* The shared ring, made when first asked for. */
 int tracer_ring(struct tracer *tracer, struct ring **ring, struct err *err);
 /* A ring of its own, for a probe that would drown the others; with tracer_drop_ring(). */
