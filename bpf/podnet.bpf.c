@@ -65,7 +65,10 @@ static __noinline void packet_at(void *ctx, struct packet *p, const struct happe
 {
 	struct podnet_event *ev = &p->ev;
 
-	*(struct nf *)&ev->spent_ns = what->nf ? *what->nf : no_nf;
+	if (what->nf)
+		*(struct nf *)&ev->spent_ns = *what->nf;
+	else
+		clear_nf((struct nf *)&ev->spent_ns);
 	ev->delta_ns = p->last_ns ? ev->ts_ns - p->last_ns : 0;
 	ev->location = what->location;
 	ev->reason = what->reason;

@@ -147,6 +147,18 @@ struct nf {
 	__u8 zero_nf[5];
 };
 
+/*
+ * Not by copying a constant: clang 14 loses the stores that stand before such a copy (its BPF
+ * backend takes the constant's loads out of the order of memory accesses).
+ */
+static __always_inline void clear_nf(struct nf *nf)
+{
+	__builtin_memset(nf, 0, sizeof(*nf));
+	nf->spent_ns = OPT_NONE;
+	nf->hook = HOOK_NONE;
+	nf->verdict = VERDICT_NONE;
+}
+
 struct {
 	__uint(type, BPF_MAP_TYPE_STACK_TRACE);
 	__uint(max_entries, 4096);

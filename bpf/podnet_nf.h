@@ -73,7 +73,7 @@ static __noinline int enters_hook(struct seen *s, const struct nf_hook_state *st
 
 	if (!p)
 		return 0;
-	p->nf = no_nf;
+	clear_nf(&p->nf);
 	bpf_probe_read_kernel(&p->nf.hook, 1, &state->hook);
 	bpf_probe_read_kernel(&p->nf.pf, 1, &state->pf);
 	return 0;

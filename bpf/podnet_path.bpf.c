@@ -78,29 +78,33 @@ static __always_inline void packet_first(struct packet *p)
 {
 	p->ev.first_ns = p->track.first_ns;
 	p->ev.stack = -1;
-	*(struct nf *)&p->ev.spent_ns = no_nf;
+	clear_nf((struct nf *)&p->ev.spent_ns);
 }
 
 static __always_inline void set_hop(struct podnet_hop *hop, const struct packet *p,
 				    const struct happened *what)
 {
-	const struct nf *nf = what->nf ?: &no_nf;
+	const struct nf *nf = what->nf;
 
 	hop->ts_ns = p->facts.ts_ns;
 	hop->delta_ns = p->last_ns ? hop->ts_ns - p->last_ns : 0;
-	hop->spent_ns = nf->spent_ns;
 	hop->netns = p->facts.netns;
 	hop->ifindex = p->facts.ifindex;
 	__builtin_memcpy(hop->ifname, p->facts.ifname, sizeof(hop->ifname));
-	__builtin_memcpy(hop->table, nf->table, sizeof(hop->table));
-	__builtin_memcpy(hop->chain, nf->chain, sizeof(hop->chain));
 	hop->cpu = p->facts.cpu;
 	hop->point = what->point;
 	hop->context = context();
 	hop->identity = p->track.made ?: what->identity;
-	hop->hook = nf->hook;
-	hop->verdict = nf->verdict;
 	hop->zero = 0;
+	hop->spent_ns = nf ? nf->spent_ns : OPT_NONE;
+	hop->hook = nf ? nf->hook : HOOK_NONE;
+	hop->verdict = nf ? nf->verdict : VERDICT_NONE;
+	if (nf) {
+		__builtin_memcpy(hop->table, nf->table, sizeof(hop->table));
+		__builtin_memcpy(hop->chain, nf->chain, sizeof(hop->chain));
+	} else {
+		hop->table[0] = hop->chain[0] = '\0';
+	}
 }
 
 static __noinline void packet_at(void *ctx, struct packet *p, const struct happened *what)
@@ -147,7 +151,7 @@ static __always_inline void packet_unend(struct packet *p)
 	p->ev.location = 0;
 	p->ev.reason = 0;
 	p->ev.stack = -1;
-	*(struct nf *)&p->ev.spent_ns = no_nf;
+	clear_nf((struct nf *)&p->ev.spent_ns);
 }
 
 /* What its original has done in the meantime on another CPU was not before it. */

@@ -43,7 +43,6 @@ struct {
 } packets SEC(".maps");
 
 static const struct packet no_packet; /* all zero */
-static const struct nf no_nf = { .spent_ns = OPT_NONE, .hook = HOOK_NONE, .verdict = VERDICT_NONE };
 
 static void packet_first(struct packet *p);
 static void packet_at(void *ctx, struct packet *p, const struct happened *what);
@@ -150,7 +149,7 @@ static __noinline struct packet *first_sight(struct seen *s)
 	/* unique: one CPU begins one packet at a time */
 	p->facts.trace = s->ts_ns << 6 | (bpf_get_smp_processor_id() & 63);
 	p->track.first_ns = s->ts_ns;
-	p->nf = no_nf;
+	clear_nf(&p->nf);
 	if (!(s->flags & SEEN_END))
 		bpf_map_update_elem(&heads, &s->i.head, &s->i.skb, BPF_ANY);
 	packet_first(p);
