@@ -62,7 +62,7 @@ struct field {
 	uint8_t bit_size; /* 0: not a bit field */
 	const struct enum_name *names; /* FIELD_ENUM, FIELD_REASON, FIELD_FLAGS */
 	int nr_names;
-	bool has_negative; /* one of the names' values is */
+	bool has_negative; /* FIELD_ENUM: one of the names' values is; FIELD_STACK */
 	struct stack_texts *stacks; /* FIELD_STACK; NULL: it is seen as a number */
 	const struct layout *entry; /* FIELD_LIST: of one entry */
 	const struct field *len; /* FIELD_LIST: how many there are */

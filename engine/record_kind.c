@@ -127,6 +127,7 @@ static int set_names(struct builder *b, struct field *f)
 		f->names = tcp_flags;
 		f->nr_names = ARRAY_SIZE(tcp_flags);
 	}
+	f->has_negative = f->kind == FIELD_STACK;
 	if (f->kind != FIELD_REASON)
 		return 0;
 	if (reasons_read())

@@ -43,8 +43,7 @@ uint32_t field_bits(const struct field *f)
 
 bool field_is_signed(const struct field *f)
 {
-	return f->kind == FIELD_INT || f->kind == FIELD_ERRNO || f->kind == FIELD_STACK ||
-	       f->has_negative;
+	return f->kind == FIELD_INT || f->kind == FIELD_ERRNO || f->has_negative;
 }
 
 static int64_t get_int(const struct field *f, const uint8_t *rec)
@@ -100,46 +99,44 @@ bool field_can_be_nil(const struct field *f)
 	       (f->kind >= FIELD_MAC && f->kind <= FIELD_STACK);
 }
 
-/* The number that means that there is nothing. */
-static bool is_nil(const struct field *f, int64_t i)
+/* Of a kind that is nil for 0. */
+static void set_text(const struct field *f, struct value *value)
 {
-	switch (f->kind) {
-	case FIELD_OPT:
-		return is_all_ones(f, i);
-	case FIELD_ERRNO:
-	case FIELD_REASON:
-	case FIELD_FLAGS:
-	case FIELD_KSYM:
-		return !i;
-	case FIELD_STACK:
-		return i < 0;
-	default:
-		return false;
-	}
+	if (!value->i)
+		value->type = VALUE_NIL;
+	else if (f->kind == FIELD_KSYM)
+		set_ksym(value);
+	else
+		set_name_of(f, value);
 }
 
 static void get_number(const struct field *f, const uint8_t *rec, struct value *value)
 {
+	value->type = VALUE_INT;
 	value->i = get_int(f, rec);
-	value->type = is_nil(f, value->i) ? VALUE_NIL : VALUE_INT;
-	if (value->type == VALUE_NIL)
-		return;
 	switch (f->kind) {
 	case FIELD_BOOL:
 		value->type = VALUE_BOOL;
 		value->i = !!value->i;
 		break;
 	case FIELD_ENUM:
+		set_name_of(f, value);
+		break;
 	case FIELD_ERRNO:
 	case FIELD_REASON:
 	case FIELD_FLAGS:
-		set_name_of(f, value);
-		break;
 	case FIELD_KSYM:
-		set_ksym(value);
+		set_text(f, value);
+		break;
+	case FIELD_OPT:
+		if (is_all_ones(f, value->i))
+			value->type = VALUE_NIL;
 		break;
 	case FIELD_STACK:
-		set_stack(f, value);
+		if (value->i < 0)
+			value->type = VALUE_NIL;
+		else
+			set_stack(f, value);
 		break;
 	default:
 		break;

@@ -103,6 +103,7 @@ static void symbols(void)
 		CHECK_STR(ksyms_text(addr, &known), name);
 		CHECK(known);
 		CHECK_STR(ksyms_text(addr + 1, &known), want);
+		CHECK(strncmp(ksyms_text(addr - 1, NULL), "__pfx_", 6) != 0);
 		CHECK(ksyms_parse(want, &found));
 		CHECK_INT(found, addr + 1);
 		if (!n++)
