@@ -17,6 +17,15 @@ local function options(opts)
   return opts
 end
 
+-- A function that checks what a method of this probe says.
+local function failing(p)
+  return function(message, f, ...)
+    local ok, why = pcall(f, p, ...)
+    assert.is_false(ok)
+    assert.is_truthy(tostring(why):find(message, 1, true), why)
+  end
+end
+
 describe("drop reasons, kernel symbols and stacks", function()
   local object = helper.out .. "/tests/drops.bpf.o"
 
@@ -124,13 +133,22 @@ describe("drop reasons, kernel symbols and stacks", function()
     p:close()
   end)
 
+  it("are numbers where addresses are hidden, and a warning says so once", function()
+    local hidden = os.tmpname()
+    helper.sh("sed 's/^[0-9a-f]*/0000000000000000/' /proc/kallsyms | head -1000 >%s", hidden)
+    local text, status = helper.sh("unshare -m sh -c 'mount --bind %s /proc/kallsyms && exec %s run"
+      .. " %s %s'", hidden, helper.bpfnet, "-e", ("\"local p = bpf.load([[%s]])"
+      .. " p:on_event(function(location) print(location) end)"
+      .. " p:inject { location = 4096 } p:inject { location = 4097 }\""):format(object))
+    os.remove(hidden)
+    assert.are.equal(0, status, text)
+    assert.are.equal("0x1000\n0x1001\n", (text:gsub("[^\n]*kallsyms[^\n]*\n", "", 1)))
+    assert.is_truthy(text:find("/proc/kallsyms hides addresses (hint: kernel.kptr_restrict)", 1, true))
+  end)
+
   it("get one clear message each when they are wrong", function()
     local p = bpf.load(object)
-    local function fails(message, f, ...)
-      local ok, why = pcall(f, p, ...)
-      assert.is_false(ok)
-      assert.is_truthy(tostring(why):find(message, 1, true), why)
-    end
+    local fails = failing(p)
     fails('expected drop reason, got "netfiler_drop", did you mean "netfilter_drop"?', p.inject,
       { reason = "netfiler_drop" })
     fails('expected kernel symbol, got "ip_rcvv+0x1"', p.inject, { location = "ip_rcvv+0x1" })
@@ -246,11 +264,7 @@ describe("lists", function()
 
   it("get one clear message each when they are wrong", function()
     local p = bpf.load(object)
-    local function fails(message, f, ...)
-      local ok, why = pcall(f, p, ...)
-      assert.is_false(ok)
-      assert.is_truthy(tostring(why):find(message, 1, true), why)
-    end
+    local fails = failing(p)
     fails('field "hops": expected list, got string', p.inject, { hops = "ip_rcv" })
     fails('field "hops": expected list, got a table with names', p.inject,
       { hops = { at = "ip_rcv" } })
