@@ -145,7 +145,8 @@ lint:
 		tests/runtime/*.[ch] spec/example/*.c
 	$(Q)cppcheck -q --enable=warning,performance,portability --inline-suppr --std=c11 -Iengine \
 		-Itests/unit '-DLIBBPF_OPTS(t,n,...)=struct t n={__VA_ARGS__}' --suppress=ctuuninitvar \
-		--suppress=missingInclude -itests/unit/ring.bpf.c -itests/unit/patch.bpf.c -itests/unit/pcap.bpf.c --error-exitcode=1 engine tests/unit \
+		--suppress=missingInclude $(patsubst %,-i%,$(wildcard tests/unit/*.bpf.c)) --error-exitcode=1 \
+		engine tests/unit \
 		tests/fuzz
 	$(Q)luacheck -q lua scripts spec tests
 	$(Q)sh tests/layers.sh

@@ -80,10 +80,15 @@ static int attach_at(struct points *p, struct site *site, bool at_return)
 	return own->attached_fd < 0 ? -errno : 0;
 }
 
-void point_site_detach(struct site *site)
+/* The entry before the return: what is seen to begin is seen to end. */
+void point_site_detach(struct site *site, struct letgo *l)
 {
-	for (int at = 0; at < 2; at++)
+	for (int at = 0; at < 2; at++) {
+		letgo_add(l, &site->links[at]);
+		letgo_add(l, &site->events[at]);
+		letgo_add(l, &site->hooks[at].attached_fd);
 		hook_detach(&site->hooks[at]);
+	}
 	site->attached = false;
 }
 
@@ -122,6 +127,8 @@ static bool to_attach(const struct site *site)
 
 void point_sites_attach(struct points *p)
 {
+	struct letgo gone = { .n = 0 };
+
 	point_multi_attach(p);
 	for (int i = 0; i < p->nr_sites; i++) {
 		struct site *site = &p->sites[i];
@@ -131,14 +138,14 @@ void point_sites_attach(struct points *p)
 			continue;
 		rc = attach_site(p, site);
 		if (rc) {
-			point_kprobe_close(site, 1);
-			point_site_detach(site);
+			point_site_detach(site, &gone);
 			give_up(p, site, rc);
 		}
 	}
 	for (int i = 0; i < p->nr_sites; i++)
 		if (to_attach(&p->sites[i]))
 			give_up(p, &p->sites[i], p->sites[i].error);
+	letgo(&gone);
 }
 
 int points_attach(struct points *p, const struct bpf_object *runs, const struct bpf_object *maps,
@@ -177,17 +184,19 @@ static void hush_all(struct points *p)
 
 void points_detach(struct points *p)
 {
+	struct letgo gone = { .n = 0 };
+
 	if (!p || !p->runs)
 		return;
 	p->missed = points_missed(p);
 	hush_all(p);
-	point_multi_detach(p);
-	point_kprobe_close(p->sites, p->nr_sites);
+	point_multi_detach(p, &gone);
 	for (int i = 0; i < p->nr_sites; i++)
-		point_site_detach(&p->sites[i]);
+		point_site_detach(&p->sites[i], &gone);
 	for (int way = 0; way < SHARED_WAYS; way++)
 		for (int at = 0; at < 2; at++)
 			hook_detach(&p->shared[way][at]);
+	letgo(&gone);
 	p->runs = NULL;
 }
 

@@ -7,7 +7,6 @@
 #include <bpf/libbpf.h>
 #include "points_attach.h"
 #include "points_copy.h"
-#include "points_kprobe.h"
 #include "points_priv.h"
 #include "util.h"
 
@@ -90,11 +89,10 @@ bool points_module_came(struct points *p, const char *module, const char *prefer
 }
 
 /* A function is gone, and with it the kernel has ended its kprobes. */
-static void lose_site(struct points *p, struct site *site)
+static void lose_site(struct points *p, struct site *site, struct letgo *gone)
 {
 	p->missed += point_site_missed(site);
-	point_kprobe_close(site, 1);
-	point_site_detach(site);
+	point_site_detach(site, gone);
 	site->sym.found = false;
 }
 
@@ -120,6 +118,8 @@ static void tell_rest(const struct points *p, struct point *point)
 
 void points_module_gone(struct points *p, const char *module)
 {
+	struct letgo gone = { .n = 0 };
+
 	for (int i = 0; i < p->nr_sites && p->runs; i++) {
 		struct site *site = &p->sites[i];
 
@@ -127,7 +127,8 @@ void points_module_gone(struct points *p, const char *module)
 		if (!site->attached || site->way != SHARED_KPROBE || !*site->sym.module ||
 		    (module && !str_eq(site->sym.module, module)))
 			continue;
-		lose_site(p, site);
+		lose_site(p, site, &gone);
 		tell_rest(p, site->point);
 	}
+	letgo(&gone);
 }

@@ -35,16 +35,6 @@ int point_kprobe(struct site *site, bool at_return, const struct hook *hook, int
 				  &site->links[at_return]);
 }
 
-void point_kprobe_close(struct site *sites, int n)
-{
-	for (int i = 0; i < n; i++) {
-		for (int at = 0; at < 2; at++) {
-			close_fd(&sites[i].links[at]);
-			close_fd(&sites[i].events[at]);
-		}
-	}
-}
-
 /* struct bpf_link_info of 6.7, as far as it is wanted. */
 struct event_info {
 	uint32_t link_type, id, prog_id, pad;

@@ -14,8 +14,6 @@ struct site;
  * kernel has no cookies. 0 or -errno.
  */
 int point_kprobe(struct site *site, bool at_return, const struct hook *hook, int cookies_fd);
-/* Closes the events of n sites. */
-void point_kprobe_close(struct site *sites, int n);
 /* Hits that the kernel left out (told since 6.7, for events with a link). */
 uint64_t point_kprobe_missed(const struct site *site);
 

@@ -83,10 +83,10 @@ void point_multi_attach(struct points *p)
 	attach_list(p, list, collect(p, list, false), false);
 }
 
-void point_multi_detach(struct points *p)
+void point_multi_detach(struct points *p, struct letgo *l)
 {
 	while (p->nr_multi_links)
-		close(p->multi_links[--p->nr_multi_links]);
+		letgo_add(l, &p->multi_links[--p->nr_multi_links]);
 	free(p->multi_links);
 	p->multi_links = NULL;
 }

@@ -5,6 +5,7 @@
 
 #include "hook.h"
 #include "points.h"
+#include "points_letgo.h"
 #include "points_syms.h"
 
 #define POINTS_MAX 128 /* ids: the bits of cfg_points */
@@ -78,7 +79,7 @@ const struct bpf_program *point_program(const struct bpf_object *obj, enum share
 					bool at_return);
 /* Attaches at all sites that are in use and not attached yet; those that fail are given up. */
 void point_sites_attach(struct points *points);
-void point_site_detach(struct site *site);
+void point_site_detach(struct site *site, struct letgo *letgo);
 /* Runs that the kernel left out there. */
 uint64_t point_site_missed(const struct site *site);
 /* Is every named point seen, and any at all? 0 or -ENOENT. */

@@ -22,8 +22,7 @@ ENGINE := $(patsubst engine/%.c,%.o,$(filter-out engine/main.c,$(wildcard engine
 OTHERS := $(OUT)/skels.o $(OUT)/embedded.o
 ARCH   := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
 
-all: $(TESTS:%=$(UNIT)/%) $(TESTS:%=$(ASAN)/%) $(UNIT)/ring.bpf.o $(UNIT)/patch.bpf.o \
-     $(UNIT)/pcap.bpf.o
+all: $(TESTS:%=$(UNIT)/%) $(TESTS:%=$(ASAN)/%) $(patsubst tests/unit/%.c,$(UNIT)/%.o,$(wildcard tests/unit/*.bpf.c))
 
 # An archive: the commands, which belong to main.c, stay out unless something asks for them.
 $(UNIT)/engine.a: $(ENGINE:%=$(OUT)/engine/%) $(OTHERS)
