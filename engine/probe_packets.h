@@ -19,7 +19,7 @@ struct packet_opts {
 	bool stack; /* the kernel's stack with each event */
 	uint64_t timeout_ns; /* how long to wait for a packet's next point; 0: the usual time */
 	int nr_spans;
-	const char *spans[PACKET_SPANS][2]; /* names of points, the caller's until probe_open() returns */
+	const char *spans[PACKET_SPANS][2]; /* names of points; until probe_open() returns */
 };
 
 /* What the options mean for this probe; -EINVAL for one that it has no use for, or no such point. */
