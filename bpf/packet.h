@@ -49,6 +49,7 @@ struct track {
 	__u64 head;
 	__u64 print; /* headers_print() */
 	__u64 first_ns;
+	__u64 dev, sk; /* that the facts are about: they need not be read again */
 	__u32 entered[8]; /* by enum entry: low half of the device's address */
 	__u8 entered_ttl[8];
 	__u16 l3;

@@ -174,13 +174,15 @@ static __always_inline bool point_wanted(__u32 point)
 	return cfg_points[point >> 6 & 1] >> (point & 63) & 1;
 }
 
-static __always_inline void set_device(struct facts *f, const struct seen *s)
+static __always_inline void set_device(struct facts *f, struct track *t, const struct seen *s)
 {
 	struct net_device *dev = (void *)s->i.dev;
 	__u32 ifindex;
 
-	if (!dev) /* a socket's: what the packet came in by stays */
+	/* none at a socket: what the packet came in by stays */
+	if (!dev || t->dev == s->i.dev)
 		return;
+	t->dev = s->i.dev;
 	ifindex = BPF_CORE_READ(dev, ifindex);
 	f->netns = BPF_CORE_READ(dev, nd_net.net, ns.inum);
 	f->ifindex = ifindex;
@@ -210,26 +212,29 @@ static __always_inline void set_owner_current(struct facts *f)
 }
 
 /* Whose socket the packet is at. UDP and others have no table: who sends or reads is the owner. */
-static __always_inline void set_owner(struct facts *f, struct seen *s)
+static __always_inline void set_owner(struct facts *f, struct track *t, struct seen *s)
 {
 	const struct sock *sk = (void *)skb_sock(&s->i);
-	struct sock_life *life = sk ? sock_life(sk) : NULL;
 	bool own_task = s->flags & SEEN_READER;
+	struct sock_life *life;
 
-	if (sk)
+	if (sk && (__u64)sk != t->sk) {
+		t->sk = (__u64)sk;
+		life = sock_life(sk);
 		f->cookie = life ? life->cookie : BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
-	if (life && life->pid) {
-		f->pid = life->pid;
-		__builtin_memcpy(f->comm, life->comm, sizeof(f->comm));
-		return;
+		if (life && life->pid) {
+			f->pid = life->pid;
+			__builtin_memcpy(f->comm, life->comm, sizeof(f->comm));
+			return;
+		}
+		if (s->flags & SEEN_SENDER && s->identity == IDENTITY_FIRST)
+			own_task = context() == CONTEXT_TASK;
 	}
-	if (s->flags & SEEN_SENDER && sk && s->identity == IDENTITY_FIRST)
-		own_task = context() == CONTEXT_TASK;
 	if (own_task)
 		set_owner_current(f);
 }
 
-static __always_inline void set_facts(struct facts *f, struct seen *s)
+static __always_inline void set_facts(struct facts *f, struct track *t, struct seen *s)
 {
 	f->ts_ns = s->ts_ns;
 	f->skb = s->i.skb;
@@ -239,9 +244,9 @@ static __always_inline void set_facts(struct facts *f, struct seen *s)
 	f->cpu = bpf_get_smp_processor_id();
 	f->ether_type = bpf_htons(s->i.protocol);
 	f->vlan = s->i.vlan & 0xfff;
-	set_device(f, s);
+	set_device(f, t, s);
 	set_macs(f, s);
-	set_owner(f, s);
+	set_owner(f, t, s);
 }
 
 #endif

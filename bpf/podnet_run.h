@@ -177,7 +177,7 @@ static __noinline struct packet *follow(struct seen *s)
 		return NULL;
 found:
 	track_update(&p->track, s);
-	set_facts(&p->facts, s);
+	set_facts(&p->facts, &p->track, s);
 	return p;
 }
 
