@@ -24,6 +24,7 @@ enum identity {
 	IDENTITY_CLONE, /* another struct with the same data */
 	IDENTITY_COPY, /* another struct with a copy of it */
 	IDENTITY_SEGMENT, /* a part, made by GSO */
+	IDENTITY_FRAGMENT, /* a part, made by IP */
 	IDENTITY_ENCAPSULATED, /* within another packet from here on */
 	IDENTITY_DECAPSULATED,
 } __attribute__((packed));
@@ -56,8 +57,9 @@ struct track {
 	enum proto proto;
 	bool ended; /* freed, but clones may still come from its data */
 	bool consumed; /* read by a process, or taken by the kernel itself */
-	enum identity made; /* of what: for the next point to tell; 0: told */
-	__u8 zero[2];
+	bool made; /* just now, of another: its headers have not been seen */
+	enum identity tell; /* how it was made, for the next point that is wanted; 0: told */
+	__u8 zero;
 };
 
 /* A point that is passed: everything about this moment. */
@@ -142,11 +144,15 @@ static __always_inline __u32 netns_of(struct skb_info *i)
 	return sk ? BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) : 0;
 }
 
+static __always_inline struct skb_shared_info *skb_shared(const struct sk_buff *skb)
+{
+	return (void *)(BPF_CORE_READ(skb, head) + BPF_CORE_READ(skb, end));
+}
+
 /* True if nobody else uses the packet's data: skb_release_data() will free it. */
 static __always_inline bool is_last_user(const struct sk_buff *skb)
 {
-	struct skb_shared_info *shared =
-		(void *)(BPF_CORE_READ(skb, head) + BPF_CORE_READ(skb, end));
+	struct skb_shared_info *shared = skb_shared(skb);
 
 	/* the upper half counts users of the payload only */
 	return (BPF_CORE_READ(shared, dataref.counter) & 0xffff) <= 1;

@@ -77,8 +77,8 @@ static __noinline void packet_at(void *ctx, struct packet *p, const struct happe
 	ev->point = what->point;
 	ev->from = p->last_point;
 	ev->context = context();
-	ev->identity = p->track.made ?: what->identity;
-	p->track.made = 0;
+	ev->identity = p->track.tell ?: what->identity;
+	p->track.tell = 0;
 	p->before_ns = p->last_ns;
 	p->before_point = p->last_point;
 	p->last_ns = ev->ts_ns;

@@ -83,6 +83,8 @@ enum point {
 	POINT_SKB_CLONE,
 	POINT_SKB_COPY,
 	POINT_SKB_SEGMENT,
+	POINT_IP_FRAG_NEXT,
+	POINT_IP_DO_FRAGMENT,
 } __attribute__((packed));
 
 /* Numbers as in include/uapi/linux/netfilter.h; bridges and ARP use the same places. */

@@ -116,14 +116,20 @@ static __noinline int leaves_hook(void *ctx, const struct point_call *call, __u3
 
 #define MAX_SEGMENTS 64
 
-/* skb_clone() and skb_copy() return a packet, skb_segment() a list of them. */
+/*
+ * skb_clone(), skb_copy() and ip_frag_next() return a packet, skb_segment() a list of them;
+ * ip_do_fragment() finds one at the packet if there is any.
+ */
 static __noinline int parts_made(__u64 of, __u64 made, __u32 point)
 {
 	struct packet *parent = find_packet(of), *p;
 	struct sk_buff *skb = (void *)made;
-	int max = point == POINT_SKB_SEGMENT ? MAX_SEGMENTS : 1;
+	int max = point == POINT_SKB_SEGMENT || point == POINT_IP_DO_FRAGMENT ? MAX_SEGMENTS : 1;
+	__u32 identity = IDENTITY_CLONE + point - POINT_SKB_CLONE;
 	__u64 key;
 
+	if (identity > IDENTITY_FRAGMENT)
+		identity = IDENTITY_FRAGMENT;
 	if (!parent || parent->track.ended)
 		return 0;
 	for (int i = 0; i < MAX_SEGMENTS; i++) {
@@ -134,7 +140,8 @@ static __noinline int parts_made(__u64 of, __u64 made, __u32 point)
 		if (p) {
 			p->track.head = (__u64)BPF_CORE_READ(skb, head);
 			p->track.ended = false;
-			p->track.made = IDENTITY_CLONE + point - POINT_SKB_CLONE;
+			p->track.made = true;
+			p->track.tell = identity;
 			if (point != POINT_SKB_CLONE)
 				bpf_map_update_elem(&heads, &p->track.head, &key, BPF_ANY);
 		}

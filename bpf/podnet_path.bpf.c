@@ -94,7 +94,7 @@ static __always_inline void set_hop(struct podnet_hop *hop, const struct packet 
 	hop->cpu = p->facts.cpu;
 	hop->point = what->point;
 	hop->context = context();
-	hop->identity = p->track.made ?: what->identity;
+	hop->identity = p->track.tell ?: what->identity;
 	hop->zero = 0;
 	hop->spent_ns = nf ? nf->spent_ns : OPT_NONE;
 	hop->hook = nf ? nf->hook : HOOK_NONE;
@@ -127,7 +127,7 @@ static __noinline void packet_at(void *ctx, struct packet *p, const struct happe
 	} else {
 		ev->hops_lost++;
 	}
-	p->track.made = 0;
+	p->track.tell = 0;
 	p->before_ns = p->last_ns;
 	p->last_ns = ev->ts_ns;
 }

@@ -118,6 +118,14 @@ static const struct point_way point_ways[] POINT_WAYS __attribute__((used)) = {
 	   .optional = POINT_ALWAYS),
 	FN("skb_copy", POINT_SKB_COPY, "end", "skb_copy", 0, POINT_RETURN | SEEN_FOLLOW,
 	   .optional = POINT_ALWAYS),
+	FN("ip_frag_next", POINT_IP_FRAG_NEXT, "end", "ip_frag_next", 0, POINT_RETURN | SEEN_FOLLOW,
+	   .optional = POINT_ALWAYS),
+	FN("ip_frag_next", POINT_IP_FRAG_NEXT, "end", "ip6_frag_next", 0,
+	   POINT_RETURN | SEEN_FOLLOW, .optional = POINT_ALWAYS),
+	FN("ip_do_fragment", POINT_IP_DO_FRAGMENT, "end", "ip_do_fragment", 2, SEEN_FOLLOW,
+	   .optional = POINT_ALWAYS),
+	FN("ip_do_fragment", POINT_IP_DO_FRAGMENT, "end", "ip6_fragment", 2, SEEN_FOLLOW,
+	   .optional = POINT_ALWAYS),
 	FN("skb_segment", POINT_SKB_SEGMENT, "end", "skb_segment", 0, POINT_RETURN | SEEN_FOLLOW,
 	   .optional = POINT_ALWAYS),
 };
@@ -129,6 +137,8 @@ static int point_seen(void *ctx, __u64 cookie, __u64 arg, __u64 extra)
 	__u32 point = POINT_ID(cookie), flags = POINT_FLAGS(cookie);
 	struct seen s;
 
+	if (point == POINT_IP_DO_FRAGMENT)
+		return parts_made(arg, (__u64)BPF_CORE_READ(skb_shared(skb), frag_list), point);
 	look(&s, skb, point, flags, false);
 	if (point == POINT_NF_HOOK_SLOW)
 		return enters_hook(&s, (void *)extra);

@@ -161,7 +161,9 @@ static __noinline struct packet *follow(struct seen *s)
 	struct packet *p = find_packet(s->i.skb), *parent;
 
 	s->print = headers_print(&s->h);
-	if (p && !p->track.ended && packet_is(&p->track, s)) {
+	/* what it was made of may look different: a segment has its own numbers */
+	if (p && !p->track.ended &&
+	    (packet_is(&p->track, s) || (p->track.made && p->track.head == s->i.head))) {
 		if (s->identity == IDENTITY_MOVED)
 			bpf_map_update_elem(&heads, &s->i.head, &s->i.skb, BPF_ANY);
 		goto found;
@@ -176,6 +178,7 @@ static __noinline struct packet *follow(struct seen *s)
 	if (!p)
 		return NULL;
 found:
+	p->track.made = false;
 	track_update(&p->track, s);
 	set_facts(&p->facts, &p->track, s);
 	return p;

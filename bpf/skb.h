@@ -47,7 +47,7 @@ typedef struct {
 } atomic_t;
 
 struct skb_shared_info {
-	unsigned short gso_size;
+	struct sk_buff *frag_list;
 	atomic_t dataref;
 };
 
