@@ -119,6 +119,11 @@ static int use_kernel(void)
 	return rc;
 }
 
+const struct kbtf *kbtf_kernel(void)
+{
+	return use_kernel() ? NULL : &kernel;
+}
+
 void kbtf_release(void)
 {
 	if (kernel.mapped)
@@ -127,12 +132,6 @@ void kbtf_release(void)
 		free(kernel.data);
 	free(kernel.at);
 	memset(&kernel, 0, sizeof(kernel));
-}
-
-int kbtf_use(const struct kbtf **k)
-{
-	*k = &kernel;
-	return use_kernel();
 }
 
 int kbtf_find(const char *name, int kind)

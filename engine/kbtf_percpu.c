@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* Where the kernel's per-CPU variables are: BTF lists them with their places. */
+#include <errno.h>
 #include <bpf/btf.h>
 #include "kbtf.h"
 #include "kbtf_subset.h"
@@ -19,12 +20,11 @@ static void match(const struct kbtf *k, const struct btf_var_secinfo *place,
 
 int kbtf_percpu(const char *const *names, uint64_t *offsets, int n)
 {
-	const struct kbtf *k;
-	int rc = kbtf_use(&k);
+	const struct kbtf *k = kbtf_kernel();
 
 	memset(offsets, 0, sizeof(*offsets) * (size_t)n);
-	if (rc)
-		return rc;
+	if (!k)
+		return -ENOENT;
 	/* sections come last */
 	for (uint32_t id = k->n - 1; id > 0; id--) {
 		const struct btf_type *t = kbtf_type(k, id);

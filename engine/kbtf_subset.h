@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* kbtf_subset.h - between kbtf.c, which reads the kernel's BTF, and kbtf_subset.c, which cuts. */
+/* kbtf_subset.h - between kbtf.c, which reads the kernel's BTF, and those that use its types. */
 #ifndef BPFNET_KBTF_SUBSET_H
 #define BPFNET_KBTF_SUBSET_H
 
@@ -30,8 +30,8 @@ static inline const struct btf_type *kbtf_type(const struct kbtf *k, uint32_t id
 	return (const void *)(k->types + k->at[id]);
 }
 
-/* The kernel's types, read if need be. 0 or -errno. */
-int kbtf_use(const struct kbtf **kernel);
+/* The kernel's, read if it is not; till kbtf_release(). NULL if it can't be read. */
+const struct kbtf *kbtf_kernel(void);
 size_t kbtf_type_size(const struct btf_type *t);
 /* BTF of the structs and enums that `local` names, as the kernel has them. 0 or -ENOMEM. */
 int kbtf_make_subset(const struct kbtf *k, const struct btf *local, struct kbtf_bytes *out);

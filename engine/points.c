@@ -211,6 +211,8 @@ void points_close(struct points *p)
 	if (!p)
 		return;
 	points_detach(p);
+	for (int i = 0; i < p->nr_sites; i++)
+		close_fd(&p->sites[i].btf_fd);
 	free(p->sites);
 	free(p->rows);
 	free(p);

@@ -15,6 +15,7 @@
 
 void points_init_site(struct site *site)
 {
+	site->btf_fd = -1;
 	for (int at = 0; at < 2; at++) {
 		hook_init(&site->hooks[at]);
 		site->events[at] = site->links[at] = -1;

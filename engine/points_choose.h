@@ -17,6 +17,8 @@ struct choice {
 const char *point_tracepoint(const struct choice *c, struct point *point);
 /* Fills in all sites' btf_id, in one pass over the kernel's types. 0 or -errno. */
 int point_find_types(const struct choice *c);
+/* The same for functions in modules, of which some are read. */
+void point_find_module_types(const struct choice *choice);
 /* Fills in all sites' sym. 0 or -errno. */
 int point_find_symbols(const struct choice *c);
 

@@ -31,6 +31,8 @@ int point_copy_opts(const struct site *site, bool at_return, struct bpf_prog_loa
 		return -ENOENT;
 	opts->expected_attach_type = at_return ? BPF_TRACE_FEXIT : BPF_TRACE_FENTRY;
 	opts->attach_btf_id = (uint32_t)site->btf_id;
+	if (site->btf_fd >= 0)
+		opts->attach_btf_obj_fd = (uint32_t)site->btf_fd;
 	return 0;
 }
 
@@ -101,7 +103,7 @@ int point_copy(const struct bpf_program *prog, const struct site *site, bool at_
 	int nr_args = 0, fd, rc = point_copy_opts(site, at_return, &opts);
 
 	if (!rc && site->way == SHARED_FENTRY)
-		rc = nr_args = kbtf_nr_args(site->btf_id);
+		rc = nr_args = site->btf_fd < 0 ? kbtf_nr_args(site->btf_id) : site->nr_args;
 	if (rc < 0)
 		return rc;
 	insns = malloc(n * sizeof(*insns));

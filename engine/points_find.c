@@ -8,6 +8,7 @@
 #include <bpf/libbpf.h>
 #include "caps.h"
 #include "kbtf.h"
+#include "kbtf_module.h"
 #include "points_choose.h"
 #include "util.h"
 #include "ways.h"
@@ -75,6 +76,24 @@ int point_find_types(const struct choice *c)
 		p->sites[i].btf_id = types[i].id;
 	free(types);
 	return rc;
+}
+
+void point_find_module_types(const struct choice *c)
+{
+	for (int i = 0; i < c->p->nr_sites; i++) {
+		struct site *site = &c->p->sites[i];
+		struct kbtf_function f;
+
+		if (site->attached || !site->point->wanted || !*site->sym.module)
+			continue;
+		close_fd(&site->btf_fd);
+		site->btf_id = -ENOENT;
+		if (kbtf_module_function(site->sym.module, site->row->target, &f))
+			continue;
+		site->btf_id = f.id;
+		site->btf_fd = f.btf_fd;
+		site->nr_args = f.nr_args;
+	}
 }
 
 int point_find_symbols(const struct choice *c)

@@ -10,7 +10,7 @@
 
 #define POINTS_MAX 128 /* ids: the bits of cfg_points */
 #define ROWS_MAX   256
-#define FENTRY_MAX 8 /* functions up to which fentry is the best way; see point_sites_by() */
+#define FENTRY_MAX 4 /* functions up to which fentry is the best way, see points_choose.c */
 
 /* struct point_way of bpf/points.h */
 struct point_row {
@@ -41,6 +41,8 @@ struct site {
 	struct point *point;
 	struct point_sym sym;
 	int btf_id; /* of the function, not above 0 if it has none */
+	int btf_fd; /* of its module; -1: in the kernel's BTF */
+	int nr_args; /* where btf_fd is not -1 */
 	bool used; /* to be hooked, now or when its module comes */
 	enum shared way;
 	bool attached;

@@ -44,10 +44,15 @@ local function has_functions()
   return point_of(p, "ip_rcv").way ~= nil
 end
 
--- "udp_rcv ip_rcv ...", sorted, with ">" behind those that are seen at their end
+-- "udp_rcv ip_rcv ...", sorted, with ">" behind those that are seen at their end. Hooks of netfilter
+-- are in a new namespace only where the kernel has some of its own, which accept all.
 local function names(events)
   local list = {}
-  for i, ev in ipairs(events) do list[i] = ev.point .. (ev.left and ">" or "") end
+  for _, ev in ipairs(events) do
+    if ev.point ~= "nf_hook_slow" then
+      list[#list + 1] = ev.point .. (ev.left and ">" or "")
+    end
+  end
   table.sort(list)
   return table.concat(list, " ")
 end
@@ -150,7 +155,7 @@ describe("points", function()
       assert.are.equal(FUNCTIONS, names(events))
       for _, ev in ipairs(events) do
         assert.are.equal(events[1].skb, ev.skb)
-        assert.are.equal(0, ev.ret)
+        assert.are.equal(ev.point == "nf_hook_slow" and 1 or 0, ev.ret)
         assert.is_true(ev.wanted)
         assert.are.equal(ev.left, ev.spent_ns > 0)
       end
@@ -162,7 +167,7 @@ describe("points", function()
       p:attach()
       os.execute(send(1))
       bpf.run(0.3)
-      assert.are.equal(2 * 7, #events)
+      assert.are.equal(FUNCTIONS:gsub("[^ ]+", "%0 %0"), names(events))
     end)
 
     it("lose and double nothing while they get another where, by " .. way, function()
@@ -221,14 +226,14 @@ describe("points", function()
       return (point.way or "") .. ":" .. point.where .. ":" .. point.why
     end
     local function bridged()
-      local text, status = helper.sh("unshare -n bash -c '"
-        .. "ip link add br type bridge; ip link add v type veth peer name w;"
-        .. " ip link set v master br; ip addr add 10.9.8.1/24 dev br; ip addr add 10.9.8.2/24 dev w;"
-        .. " for i in br v w lo; do ip link set $i up; done;"
+      local text, status = helper.sh("unshare -n bash -ec '"
+        .. "ip link add bridge0 type bridge; ip link add v type veth peer name w;"
+        .. " ip link set v master bridge0; ip addr add 10.9.8.2/24 dev w;"
+        .. " for i in bridge0 v w; do ip link set $i up; done;"
         .. " ip neigh add 10.9.8.9 lladdr ff:ff:ff:ff:ff:ff dev w; sleep 0.5;"
-        .. " bash -c \"ip route add 10.9.8.9/32 dev w; echo x >/dev/udp/10.9.8.9/%d\"'", PORT)
+        .. " echo x >/dev/udp/10.9.8.9/%d'", PORT)
       assert.are.equal(0, status, text)
-      helper.wait(5, function() bpf.run(0.1) return #events > 0 end)
+      bpf.run(0.3)
     end
     assert.are.equal("::the module bridge is not loaded", state())
     for round = 1, 2 do
