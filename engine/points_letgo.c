@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -23,11 +24,13 @@ static int by_number(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
-static void close_between(unsigned int first, unsigned int last)
+/* From first on, below end. */
+static void close_between(unsigned int first, unsigned int end)
 {
-	if (first <= last && syscall(SYS_close_range, first, last, 0) && last < 65536)
-		for (unsigned int fd = first; fd <= last; fd++)
-			close((int)fd);
+	if (first >= end || !syscall(SYS_close_range, first, end - 1, 0))
+		return;
+	for (unsigned int fd = first; fd < end && fd < 65536; fd++)
+		close((int)fd);
 }
 
 static void close_all(const struct letgo *l)
@@ -36,23 +39,29 @@ static void close_all(const struct letgo *l)
 		close(l->fds[i]);
 }
 
-/* All other descriptors first: a pipe's reader must not wait for us, nor a map be kept. */
-static void child(struct letgo *l)
+/*
+ * All other descriptors first: a pipe's reader must not wait for us, nor a map be kept. Then the
+ * parent closes its own, and whoever is the last to close has to wait.
+ */
+static void child(struct letgo *l, int parent)
 {
 	unsigned int next = 0;
+	char end;
 
+	l->fds[l->n++] = parent;
 	qsort(l->fds, (size_t)l->n, sizeof(*l->fds), by_number);
 	for (int i = 0; i < l->n; i++) {
-		close_between(next, (unsigned int)l->fds[i] - 1);
+		close_between(next, (unsigned int)l->fds[i]);
 		next = (unsigned int)l->fds[i] + 1;
 	}
 	close_between(next, ~0U);
-	close_all(l);
+	if (!read(parent, &end, 1))
+		close_all(l);
 	_exit(0);
 }
 
-/* Twice, so that it is nobody's child whose end has to be waited for. */
-static void leave_to_child(struct letgo *l)
+/* Forks twice, so that it is nobody's child whose end has to be waited for. */
+static void leave_to_child(struct letgo *l, int parent)
 {
 	pid_t pid = fork();
 
@@ -60,7 +69,7 @@ static void leave_to_child(struct letgo *l)
 		pid = fork();
 		if (pid > 0)
 			_exit(0);
-		child(l);
+		child(l, parent);
 	}
 	if (pid > 0)
 		waitpid(pid, NULL, 0);
@@ -68,9 +77,13 @@ static void leave_to_child(struct letgo *l)
 
 void letgo(struct letgo *l)
 {
-	if (l->n > FEW)
-		leave_to_child(l);
-	/* who is not the last to close has nothing to wait for; without a child it waits */
-	close_all(l);
+	int ends[2] = { -1, -1 };
+
+	if (l->n > FEW && !pipe2(ends, O_CLOEXEC)) {
+		leave_to_child(l, ends[0]);
+		close_fd(&ends[0]);
+	}
+	close_all(l); /* without a child, this waits */
+	close_fd(&ends[1]);
 	l->n = 0;
 }

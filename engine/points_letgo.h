@@ -6,7 +6,7 @@
 #define LETGO_MAX 2048
 
 struct letgo {
-	int fds[LETGO_MAX];
+	int fds[LETGO_MAX + 1];
 	int n;
 };
 

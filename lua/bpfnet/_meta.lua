@@ -34,6 +34,8 @@ local bpf = {}
 ---@field buffer? integer bytes of a ring of its own, up to 2^30; without it probes share one ring
 ---@field latency? "low" every event wakes bpfnet at once, which costs the traced process microseconds
 ---@field way? string way to hook to be taken, see bpf.probes(); default the first that works
+---@field points? string|string[] names of points and of groups of them, or "all"; default those that
+---  are not optional. As a string with commas between.
 
 ---Counts since the probe was opened. events + dropped + filtered + sampled + limited + aggregated
 ---+ missed is what happened.
@@ -112,6 +114,7 @@ function Map:clear() end
 ---@field state "open"|"loaded"|"attached"|"closed"
 ---@field fields string[] of its event, in order
 ---@field maps table<string, bpf.Map> by name; of a probe that is loaded
+---@field points? bpf.PointInfo[] as they are now; nil for a probe that has none
 local Probe = {}
 
 ---Attaches a probe that was loaded or detached. Raises if the kernel refuses.
@@ -308,6 +311,16 @@ function bpf.load(name, opts, on_event) end
 ---@field used boolean the way taken here
 ---@field loses string what is lost by it, or ""
 
+---A place that a probe with points looks at.
+---@class bpf.PointInfo
+---@field name string
+---@field group string
+---@field optional boolean hooked only if it is named
+---@field wanted boolean
+---@field way? "tracepoint"|"fentry"|"multi"|"kprobe" nil: not seen
+---@field where string functions or tracepoint in use, or ""
+---@field why string why it is not seen, or ""
+
 ---@class bpf.ProbeInfo
 ---@field name string
 ---@field doc? string
@@ -316,8 +329,10 @@ function bpf.load(name, opts, on_event) end
 ---@field fields? { name: string, type: string, doc: string }[]
 ---@field filters? string[]
 ---@field ways? bpf.WayInfo[]
+---@field points? bpf.PointInfo[] all of them, of a probe that has points
 
----Returns what probes there are, and which of them work here: each is attached for a moment.
+---Returns what probes there are, and which of them work here: each is attached for a moment, but
+---not one with points, of which is told what there is.
 ---@return bpf.ProbeInfo[]
 function bpf.probes() end
 
