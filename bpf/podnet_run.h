@@ -71,8 +71,13 @@ static __always_inline struct packet *find_parent(struct seen *s)
 	__u64 *skb = s->i.cloned ? bpf_map_lookup_elem(&heads, &s->i.head) : NULL;
 	struct packet *p = skb && *skb != s->i.skb ? find_packet(*skb) : NULL;
 
-	/* it may have ended before its clones */
-	return p && p->track.head == s->i.head && packet_is(&p->track, s) ? p : NULL;
+	if (!p || p->track.head != s->i.head || !packet_is(&p->track, s))
+		return NULL;
+	/*
+	 * It may have ended before its clones. With other headers this is no clone that went into
+	 * a tunnel, but a new packet in memory whose last end was not seen.
+	 */
+	return p->track.print == s->print ? p : NULL;
 }
 
 /* Copies of facts that the clone shares; it goes its own way from here. */
