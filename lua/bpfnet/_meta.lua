@@ -36,6 +36,12 @@ local bpf = {}
 ---@field way? string way to hook to be taken, see bpf.probes(); default the first that works
 ---@field points? string|string[] names of points and of groups of them, or "all"; default those that
 ---  are not optional. As a string with commas between.
+---@field paths? boolean of podnet: one event for each packet when it has ended, with all its points
+---@field between? string[]|string[][] of podnet: one or up to 8 pairs of points; an event for each that a packet passed
+---@field slower_than? number of podnet, seconds: only paths that took longer
+---@field dropped? boolean of podnet: only paths that ended in a drop
+---@field stack? boolean of podnet: the kernel's stack with each event
+---@field timeout? number of podnet, seconds: a packet of which nothing is heard for so long has ended
 
 ---Counts since the probe was opened. events + dropped + filtered + sampled + limited + aggregated
 ---+ missed is what happened.
