@@ -54,12 +54,13 @@ struct track {
 	__u32 entered[8]; /* by enum entry: low half of the device's address */
 	__u8 entered_ttl[8];
 	__u16 l3;
+	__u16 ip_len; /* as the header at l3 says */
 	enum proto proto;
 	bool ended; /* freed, but clones may still come from its data */
 	bool consumed; /* read by a process, or taken by the kernel itself */
 	bool made; /* just now, of another: its headers have not been seen */
 	enum identity tell; /* how it was made, for the next point that is wanted; 0: told */
-	__u8 zero;
+	__u8 zero[7];
 };
 
 /* A point that is passed: everything about this moment. */
@@ -102,6 +103,21 @@ static __always_inline bool enters_again(const struct track *t, const struct see
 	       s->h.ttl >= t->entered_ttl[e];
 }
 
+/* A packet ends where the one within it ends; with ESP, behind it. */
+static __always_inline bool is_within(__u32 outer_end, __u32 inner_end, enum proto proto)
+{
+	return outer_end == inner_end || (proto == PROTO_ESP && outer_end > inner_end);
+}
+
+static __always_inline bool tunnels(const struct track *t, const struct seen *s)
+{
+	__u32 before = t->l3 + t->ip_len, now = s->i.l3 + s->h.ip_len;
+
+	if (s->i.l3 < t->l3)
+		return is_tunnel(s->h.proto) && is_within(now, before, s->h.proto);
+	return s->i.l3 > t->l3 && is_tunnel(t->proto) && is_within(before, now, t->proto);
+}
+
 /*
  * Is this the packet that was seen at the same address before? Its headers are the same, or others
  * were put around them, or taken away, as only a tunnel does.
@@ -112,8 +128,7 @@ static __always_inline bool packet_is(const struct track *t, struct seen *s)
 	bool is = t->print == s->print && !enters_again(t, s);
 
 	if (t->print != s->print && t->head == s->i.head) {
-		is = s->i.l3 < t->l3 ? is_tunnel(s->h.proto) :
-				       s->i.l3 > t->l3 && is_tunnel(t->proto);
+		is = tunnels(t, s);
 		identity = s->i.l3 < t->l3 ? IDENTITY_ENCAPSULATED : IDENTITY_DECAPSULATED;
 	}
 	FORGET_RANGE(identity);
@@ -128,6 +143,7 @@ static __always_inline void track_update(struct track *t, const struct seen *s)
 	t->head = s->i.head;
 	t->print = s->print;
 	t->l3 = s->i.l3;
+	t->ip_len = s->h.ip_len;
 	t->proto = s->h.proto;
 	/* entry 0 is for points that are none: written and never read */
 	t->entered[e] = (__u32)s->i.dev;
