@@ -220,6 +220,9 @@ static __always_inline void look(struct seen *s, const struct sk_buff *skb, enum
 	s->identity = 0;
 	skb_read(&s->i, skb, flags >> 8 & 7, trusted);
 	skb_headers((struct skb_seen *)s);
+	/* the function that begins here writes it into the header */
+	if (entry_of(flags) == ENTRY_LOCAL_OUT)
+		s->h.ip_len = s->i.len >> 16 ? 0 : s->i.len;
 }
 
 static __always_inline void tell(void *ctx, struct packet *p, __u32 point, enum identity identity,
