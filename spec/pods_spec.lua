@@ -33,37 +33,6 @@ local function down(options)
   world:down()
 end
 
--- Clients and servers by way: namespaces, addresses, the server's port and where it is sent to.
-local function ends(way, six, nat)
-  local function a(text4, text6) return six and text6 or text4 end
-  local pod = a("10.1.0.2", "fd01::2")
-  local masked = nat and a("10.2.0.1", "fd02::1") or pod
-  local peer = a("10.2.0.2", "fd02::2")
-  if way == "A-B" then return pod, a("10.1.0.3", "fd01::3") end
-  if way == "A-HOST" then return pod, a("10.1.0.1", "fd01::1") end
-  if way == "A-PEER" then return pod, peer, masked, peer end
-  return peer, pod, peer, masked -- PEER-A, through port 8080 of HOST
-end
-
--- One exchange: arguments for packets, and what must be seen of it.
-local function exchange(kind, way, six, fw, sport)
-  local nat = fw ~= "none"
-  local client, server, outer_client, outer_server = ends(way, six, nat)
-  local from, at = way:match("(%u+)-(%u+)")
-  local to, port = server, 80
-  if way == "PEER-A" and nat and kind ~= "ping" then to, port = outer_server, 8080 end
-  if kind == "ping" then
-    -- to the pod's own address, which then nobody translates
-    if way == "PEER-A" then outer_client, outer_server = client, server end
-    return ("ping from=%s to=%s id=%d"):format(from, to, sport), pods.expected(kind, way,
-      { client, 0, server, 0 }, { outer_client, 0, outer_server, 0 })
-  end
-  local args = ("%s from=%s at=%s to=%s port=%d sport=%d%s"):format(kind, from, at, to, port, sport,
-    port == 80 and "" or " listen=80")
-  return args, pods.expected(kind, way, { client, sport, server, 80 },
-    { outer_client, sport, outer_server or server, port })
-end
-
 -- Every kind of traffic on every way, one after the other.
 local function everything(fw)
   local runs, seen, sport = {}, { HOST = {}, A = {}, B = {}, PEER = {} }, 4000
@@ -71,9 +40,9 @@ local function everything(fw)
     for _, kind in ipairs { "ping", "udp", "tcp" } do
       for _, six in ipairs { false, true } do
         sport = sport + 1
-        local args, expected = exchange(kind, way, six, fw, sport)
-        runs[#runs + 1] = args
-        for name, lines in pairs(expected) do
+        local run = pods.exchange(kind, way, six, fw, sport)
+        runs[#runs + 1] = run.args
+        for name, lines in pairs(pods.expected(kind, way, run.inner, run.outer)) do
           table.move(lines, 1, #lines, #seen[name] + 1, seen[name])
         end
       end

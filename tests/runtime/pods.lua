@@ -148,6 +148,42 @@ local function back(way)
   return places
 end
 
+-- Clients and servers by way, as the pods see them and as vp does, where their addresses are others.
+local function ends(way, six, nat)
+  local function a(text4, text6) return six and text6 or text4 end
+  local pod = a("10.1.0.2", "fd01::2")
+  local masked = nat and a("10.2.0.1", "fd02::1") or pod
+  local peer = a("10.2.0.2", "fd02::2")
+  if way == "A-B" then return pod, a("10.1.0.3", "fd01::3"), pod, a("10.1.0.3", "fd01::3") end
+  if way == "A-HOST" then return pod, a("10.1.0.1", "fd01::1"), pod, a("10.1.0.1", "fd01::1") end
+  if way == "A-PEER" then return pod, peer, masked, peer end
+  return peer, pod, peer, masked -- PEER-A, through port 8080 of HOST
+end
+
+---One exchange between two of them.
+---@param kind string ping, udp or tcp
+---@param way string as "A-B"
+---@param six boolean IPv6
+---@param fw string who filters: "none", or another that translates addresses
+---@param sport integer the client's port, or the id of an echo request
+---@return table {args=, inner=, outer=}: arguments of packets; the ends as pods.expected() takes them
+function pods.exchange(kind, way, six, fw, sport)
+  local nat = fw ~= "none"
+  local client, server, outer_client, outer_server = ends(way, six, nat)
+  local from, at = way:match("(%u+)-(%u+)")
+  local to, port = server, 80
+  if way == "PEER-A" and nat and kind ~= "ping" then to, port = outer_server, 8080 end
+  if kind == "ping" then
+    -- to the pod's own address, which then nobody translates
+    if way == "PEER-A" then outer_client, outer_server = client, server end
+    return { args = ("ping from=%s to=%s id=%d"):format(from, to, sport),
+      inner = { client, 0, server, 0 }, outer = { outer_client, 0, outer_server, 0 } }
+  end
+  return { args = ("%s from=%s at=%s to=%s port=%d sport=%d%s"):format(kind, from, at, to, port, sport,
+    port == 80 and "" or " listen=80"),
+    inner = { client, sport, server, 80 }, outer = { outer_client, sport, outer_server, port } }
+end
+
 ---The texts of all packets of an exchange, by namespace, as tap shows them.
 ---@param kind string ping, udp or tcp
 ---@param way string as "A-B"
@@ -161,9 +197,9 @@ function pods.expected(kind, way, inner, outer)
     for _, place in ipairs(request and pods.ways[way] or back(pods.ways[way])) do
       local c, cport, s, sport = table.unpack(
         (place:find("vp") or place:find("PEER")) and outer or inner)
-      local ends = request and { c, cport, s, sport } or { s, sport, c, cport }
+      local pair = request and { c, cport, s, sport } or { s, sport, c, cport }
       local name = place:match("^%u+")
-      table.insert(seen[name], ("%s %s %s %s %d"):format(place, protocol, table.concat(ends, " "),
+      table.insert(seen[name], ("%s %s %s %s %d"):format(place, protocol, table.concat(pair, " "),
         what, bytes))
     end
   end
