@@ -19,11 +19,12 @@ struct split {
 	const char *strings;
 };
 
+/* The kernel hands such files out a page at a time. */
 static int read_split(struct split *s, const char *module)
 {
 	char path[100];
 	struct stat st;
-	ssize_t n = -1;
+	ssize_t n, done = 0;
 	int fd;
 
 	snprintf(path, sizeof(path), "/sys/kernel/btf/%s", module);
@@ -31,10 +32,10 @@ static int read_split(struct split *s, const char *module)
 	if (fd < 0)
 		return -errno;
 	s->data = fstat(fd, &st) ? NULL : malloc((size_t)st.st_size);
-	if (s->data)
-		n = read(fd, s->data, (size_t)st.st_size);
+	while (s->data && (n = read(fd, s->data + done, (size_t)(st.st_size - done))) > 0)
+		done += n;
 	close(fd);
-	return n > 0 && n == st.st_size ? 0 : -EIO;
+	return done && done == st.st_size ? 0 : -EIO;
 }
 
 static int open_split(struct split *s, const char *module)
