@@ -79,6 +79,9 @@ static bool site_can(const struct choice *c, const struct site *site, enum share
 		return false;
 	if (way != SHARED_FENTRY)
 		return true;
+	/* older verifiers (6.1) let no program read an argument that points to a pointer */
+	if (site->row->flags & POINT_DEREF)
+		return false;
 	return site->sym.found ? site->btf_id > 0 : *site->row->module;
 }
 

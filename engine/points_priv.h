@@ -30,6 +30,7 @@ struct point_row {
 enum { ROW_OPTIONAL = 1, ROW_ALWAYS = 2 }; /* in optional */
 
 #define POINT_NO_ARG 0xff
+#define POINT_DEREF  1
 #define POINT_RETURN 2
 
 /* The shared programs, by the way that they are for. */
