@@ -132,17 +132,25 @@ static __always_inline int point_return(void *ctx, __u64 cookie, __s64 ret)
 	return point_left(ctx, &call, ret);
 }
 
+/* clang would make one load of four, from a context pointer that the verifier refuses. */
 static __always_inline __u64 point_param(struct pt_regs *regs, __u32 n)
 {
+	__u64 first = PT_REGS_PARM1(regs), second = PT_REGS_PARM2(regs),
+	      third = PT_REGS_PARM3(regs), fourth = PT_REGS_PARM4(regs);
+
+	barrier_var(first);
+	barrier_var(second);
+	barrier_var(third);
+	barrier_var(fourth);
 	switch (n) {
 	case 0:
-		return PT_REGS_PARM1(regs);
+		return first;
 	case 1:
-		return PT_REGS_PARM2(regs);
+		return second;
 	case 2:
-		return PT_REGS_PARM3(regs);
+		return third;
 	case 3:
-		return PT_REGS_PARM4(regs);
+		return fourth;
 	}
 	return 0;
 }
@@ -164,6 +172,16 @@ static __always_inline __u64 point_cookie_by_address(__u64 address)
 #define POINT_MARK_EXTRA  "0x62706e6574706f33"
 #define POINT_MARK_RET    "0x62706e6574706f34"
 
+/* A pointer that the verifier knows, as a number that can be stored, split and compared. */
+static __always_inline __u64 point_number(__u64 pointer)
+{
+	__u64 number = 0;
+
+	asm volatile("lock *(u64 *)(%[n] + 0) += %[p]" ::[n] "r"(&number), [p] "r"(pointer)
+		     : "memory");
+	return number;
+}
+
 #define POINT_MARKED(mark, ctx)                                                                    \
 	({                                                                                         \
 		__u64 _v;                                                                          \
@@ -182,8 +200,8 @@ static __always_inline __u64 point_cookie_by_address(__u64 address)
 	int enter__fentry(__u64 *ctx)                                                              \
 	{                                                                                          \
 		return point_enter(ctx, POINT_MARKED(POINT_MARK_COOKIE, ctx),                      \
-				   POINT_MARKED(POINT_MARK_ARG, ctx),                              \
-				   POINT_MARKED(POINT_MARK_EXTRA, ctx));                           \
+				   point_number(POINT_MARKED(POINT_MARK_ARG, ctx)),                \
+				   point_number(POINT_MARKED(POINT_MARK_EXTRA, ctx)));             \
 	}                                                                                          \
 	SEC("fexit/point")                                                                         \
 	int return__fentry(__u64 *ctx)                                                             \

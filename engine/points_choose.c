@@ -58,9 +58,11 @@ static void find_usable(struct choice *c)
 	for (int way = 0; way < SHARED_WAYS; way++) {
 		for (int at = 0; at < 2 && kernel_has(way); at++) {
 			const char *name = shared_names[at][way];
+			const char *why = ways_refusal(c->refused, name);
 
-			c->usable[way][at] = bpf_object__find_program_by_name(c->obj, name) &&
-					     !ways_refusal(c->refused, name);
+			c->usable[way][at] = !why && bpf_object__find_program_by_name(c->obj, name);
+			if (why)
+				snprintf(c->refusal, sizeof(c->refusal), "%s: %s", name, why);
 		}
 	}
 }
@@ -99,17 +101,21 @@ static bool site_may_come(const struct site *site)
 
 static void say_why_not(const struct choice *c, const struct site *site)
 {
-	struct point *point = site->point;
+	const char *function = site->row->target;
+	char *why = site->point->why;
+	size_t size = sizeof(site->point->why);
 
-	if (!any_usable(c))
-		snprintf(point->why, sizeof(point->why),
+	if (*c->refusal && !any_usable(c))
+		snprintf(why, size, "%s", c->refusal);
+	else if (!any_usable(c))
+		snprintf(why, size,
 			 "this kernel lets no function be hooked: no fentry, no kprobes");
-	else if (!site->sym.found)
-		snprintf(point->why, sizeof(point->why), "this kernel has no function %s",
-			 site->row->target);
+	else if (site->sym.found)
+		snprintf(why, size, "no way to hook %s here", function);
+	else if (site_may_come(site))
+		snprintf(why, size, "the module %s is not loaded", site->row->module);
 	else
-		snprintf(point->why, sizeof(point->why), "no way to hook %s here",
-			 site->row->target);
+		snprintf(why, size, "this kernel has no function %s", function);
 }
 
 /* The sites of the table's row, which are in its order. */

@@ -11,6 +11,7 @@ struct choice {
 	const struct bpf_object *obj;
 	const struct refusals *refused;
 	bool usable[SHARED_WAYS][2]; /* shared programs: at entry, at return */
+	char refusal[160]; /* why one of them is not, where the kernel said so */
 };
 
 /* Section of a program for the point that works here; NULL if there is none, with point->why. */

@@ -104,29 +104,20 @@ static int point_left(void *ctx, const struct point_call *call, __s64 ret)
 
 POINT_PROGRAMS
 
-/* The tracepoint's first argument as a number: the verifier guards the bytes of a pointer. */
-static __always_inline __u64 first_arg(void *ctx)
-{
-	__u64 skb = 0;
-
-	bpf_probe_read_kernel(&skb, sizeof(skb), ctx);
-	return skb;
-}
-
 SEC("tp_btf/net_dev_queue")
-int net_dev_queue__btf(void *ctx)
+int net_dev_queue__btf(__u64 *ctx)
 {
-	return send_point(POINT_NET_DEV_QUEUE, first_arg(ctx), 0, 0, false);
+	return send_point(POINT_NET_DEV_QUEUE, point_number(ctx[0]), 0, 0, false);
 }
 
 SEC("tp_btf/netif_receive_skb")
-int netif_receive_skb__btf(void *ctx)
+int netif_receive_skb__btf(__u64 *ctx)
 {
-	return send_point(POINT_NETIF_RECEIVE_SKB, first_arg(ctx), 0, 0, false);
+	return send_point(POINT_NETIF_RECEIVE_SKB, point_number(ctx[0]), 0, 0, false);
 }
 
 SEC("tp_btf/no_such_tracepoint")
-int no_tracepoint__btf(void *ctx)
+int no_tracepoint__btf(__u64 *ctx)
 {
-	return send_point(POINT_NO_TRACEPOINT, first_arg(ctx), 0, 0, false);
+	return send_point(POINT_NO_TRACEPOINT, point_number(ctx[0]), 0, 0, false);
 }
