@@ -32,7 +32,10 @@ struct xt_table {
  * These structs belong to modules, whose types we don't read. Where they lie on 64-bit kernels from
  * 5.10 to 7.2 (net/netfilter/nf_tables.h, linux/netfilter/x_tables.h):
  */
-enum { NFT_CHAIN_TABLE = 64, NFT_CHAIN_NAME = 88, NFT_TABLE_NAME = 192, XT_TABLE_NAME = 56 };
+enum { NFT_CHAIN_TABLE = 64, NFT_CHAIN_NAME = 88, XT_TABLE_NAME = 56 };
+
+/* This one moves; the engine reads its place from the module's types, where they are (5.11). */
+const volatile __u32 cfg_nft_table_name = 240;
 
 static __always_inline void *pointer_at(const void *p)
 {
@@ -51,7 +54,7 @@ static __always_inline void set_chain(struct nf *nf, const struct nft_chain *cha
 		bpf_probe_read_kernel_str(nf->chain, sizeof(nf->chain), BPF_CORE_READ(chain, name));
 	} else {
 		table = pointer_at((void *)chain + NFT_CHAIN_TABLE);
-		table = pointer_at(table + NFT_TABLE_NAME);
+		table = pointer_at(table + cfg_nft_table_name);
 		bpf_probe_read_kernel_str(nf->chain, sizeof(nf->chain),
 					  pointer_at((void *)chain + NFT_CHAIN_NAME));
 	}
@@ -67,6 +70,19 @@ static __always_inline void set_table(struct nf *nf, const struct xt_table *tabl
 	bpf_probe_read_kernel_str(nf->table, sizeof(nf->table), name);
 }
 
+/* A name that is none: it was read from the wrong place. */
+static __always_inline void check_name(char *name)
+{
+	if (name[0] <= ' ' || name[0] > '~')
+		name[0] = '\0';
+}
+
+static __always_inline void set_hook(struct nf *nf, const struct nf_hook_state *state)
+{
+	bpf_probe_read_kernel(&nf->hook, 1, &state->hook);
+	bpf_probe_read_kernel(&nf->pf, 1, &state->pf);
+}
+
 static __noinline int enters_hook(struct seen *s, const struct nf_hook_state *state)
 {
 	struct packet *p = follow(s);
@@ -74,8 +90,7 @@ static __noinline int enters_hook(struct seen *s, const struct nf_hook_state *st
 	if (!p)
 		return 0;
 	clear_nf(&p->nf);
-	bpf_probe_read_kernel(&p->nf.hook, 1, &state->hook);
-	bpf_probe_read_kernel(&p->nf.pf, 1, &state->pf);
+	set_hook(&p->nf, state);
 	return 0;
 }
 
@@ -91,6 +106,8 @@ static __noinline int leaves_hook(void *ctx, const struct point_call *call, __u3
 		/* 1: accepted; what was stolen has gone on in the meantime, a drop was told */
 		if ((__s32)ret != 1)
 			return 0;
+		/* its caller holds the state; others may have been entered since */
+		set_hook(&p->nf, (void *)call->extra);
 		p->nf.verdict = VERDICT_ACCEPT;
 	} else {
 		p->nf.verdict = ret & 0xff;
@@ -98,6 +115,8 @@ static __noinline int leaves_hook(void *ctx, const struct point_call *call, __u3
 			set_chain(&p->nf, (void *)call->extra);
 		else
 			set_table(&p->nf, (void *)call->extra);
+		check_name(p->nf.table);
+		check_name(p->nf.chain);
 	}
 	p->nf.spent_ns = now - call->ts_ns;
 	p->facts.ts_ns = now;
@@ -109,7 +128,7 @@ static __noinline int leaves_hook(void *ctx, const struct point_call *call, __u3
 		p->nf.spent_ns = OPT_NONE;
 		p->nf.verdict = VERDICT_NONE;
 		if (point == POINT_NF_HOOK_SLOW)
-			p->nf.hook = HOOK_NONE;
+			clear_nf(&p->nf);
 	}
 	return 0;
 }

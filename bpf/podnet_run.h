@@ -240,6 +240,9 @@ static __noinline int passes_by(void *ctx, struct seen *s)
 
 	if (!p)
 		return 0;
+	/* on from the hook that it was in: what drops it now is something else */
+	if (p->nf.hook != HOOK_NONE)
+		clear_nf(&p->nf);
 	if (s->point == POINT_ICMP_RCV || s->point == POINT_ICMPV6_RCV)
 		p->track.consumed = true;
 	tell(ctx, p, s->point, s->identity, NULL);

@@ -4,10 +4,24 @@
 #include "context.h"
 #include "globals.h"
 #include "kbtf.h"
+#include "ksyms.h"
 #include "util.h"
+
+enum { RUNQUEUES = 2 }; /* the place in names */
 
 static const char *const names[] = { "__preempt_count", "pcpu_hot", "runqueues" };
 static const char *const constants[] = { "cfg_preempt_count", "cfg_pcpu_hot", "cfg_runqueues" };
+
+/*
+ * Before 5.11 or so BTF does not list them; the symbols of per-CPU variables are such offsets too.
+ * Only where both are known can the one be found from the other.
+ */
+static bool find_offsets(uint64_t *offsets)
+{
+	if (!kbtf_percpu(names, offsets, ARRAY_SIZE(names)) && offsets[RUNQUEUES])
+		return true;
+	return ksyms_scan(names, offsets, ARRAY_SIZE(names)) >= 0;
+}
 
 void context_setup(struct bpf_object *obj)
 {
@@ -21,7 +35,7 @@ void context_setup(struct bpf_object *obj)
 		if (!constant)
 			return;
 		if (!known)
-			known = !kbtf_percpu(names, offsets, ARRAY_SIZE(names));
+			known = find_offsets(offsets);
 		*constant = offsets[i];
 	}
 }

@@ -123,3 +123,32 @@ int kbtf_module_function(const char *module, const char *name, struct kbtf_funct
 	free(s.data);
 	return rc;
 }
+
+static int member_offset(const struct split *s, const struct btf_type *t, const char *member)
+{
+	const struct btf_member *m = btf_members(t);
+
+	for (int i = 0; i < btf_vlen(t); i++, m++) {
+		struct btf_type named = { .name_off = m->name_off };
+
+		if (str_eq(name_of(s, &named), member))
+			return (int)(btf_member_bit_offset(t, (uint32_t)i) / 8);
+	}
+	return -ENOENT;
+}
+
+int kbtf_module_member(const char *module, const char *type, const char *member)
+{
+	struct split s;
+	int rc = open_split(&s, module), offset = -ENOENT;
+
+	for (const char *p = s.types; !rc && p < s.types_end && offset < 0;) {
+		const struct btf_type *t = (const void *)p;
+
+		if (btf_is_struct(t) && str_eq(name_of(&s, t), type))
+			offset = member_offset(&s, t, member);
+		p += kbtf_type_size(t);
+	}
+	free(s.data);
+	return rc ? rc : offset;
+}

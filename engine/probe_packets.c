@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <bpf/libbpf.h>
 #include "globals.h"
+#include "kbtf_module.h"
 #include "log.h"
 #include "loop.h"
 #include "object.h"
@@ -83,12 +84,23 @@ int probe_packets_open(struct probe *p, const struct packet_opts *opts, struct e
 	return set_spans(p, opts, err);
 }
 
+/* Before 5.11 modules have no types; 5.10's place is the default. */
+static void set_nft_table_name(struct bpf_object *obj)
+{
+	uint32_t *at = globals_find(obj, ".rodata", "cfg_nft_table_name", sizeof(*at));
+	int offset = at ? kbtf_module_member("nf_tables", "nft_table", "name") : -ENOENT;
+
+	if (offset > 0)
+		*at = (uint32_t)offset;
+}
+
 void probe_packets_setup(struct probe *p, struct bpf_object *obj)
 {
 	bool *stack = globals_find(obj, ".rodata", "cfg_stack", sizeof(*stack));
 	void *spans = globals_find(obj, ".rodata", "cfg_spans", sizeof(p->packets.spans));
 	uint64_t *after = globals_find(obj, ".data", "sweep_after_ns", sizeof(*after));
 
+	set_nft_table_name(obj);
 	if (stack)
 		*stack = p->packets.stack;
 	if (spans)
