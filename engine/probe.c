@@ -169,7 +169,10 @@ static int use_stacks(struct probe *p, struct err *err)
 
 int probe_load(struct probe *p, struct err *err)
 {
-	int rc = p->state == PROBE_OPEN ? caps_check(err) : 0;
+	int rc = probe_packets_check(p, err);
+
+	if (!rc && p->state == PROBE_OPEN)
+		rc = caps_check(err);
 
 	if (!rc)
 		rc = take_ring(p, err);

@@ -74,11 +74,6 @@ int probe_packets_open(struct probe *p, const struct packet_opts *opts, struct e
 		return no_use(p, "timeout", err);
 	if (opts->nr_spans && !spans)
 		return no_use(p, "between", err);
-	if (spans && !opts->nr_spans)
-		return err_set(err, -EINVAL,
-			       "probe '%s' needs the option \"between\": pairs of points like "
-			       "{{\"ip_rcv\", \"sock_read\"}}",
-			       p->name);
 	p->packets.stack = opts->stack;
 	p->packets.timeout_ns = opts->timeout_ns;
 	return set_spans(p, opts, err);
@@ -107,6 +102,19 @@ void probe_packets_setup(struct probe *p, struct bpf_object *obj)
 		memcpy(spans, p->packets.spans, sizeof(p->packets.spans));
 	if (after && p->packets.timeout_ns)
 		*after = p->packets.timeout_ns;
+}
+
+int probe_packets_check(const struct probe *p, struct err *err)
+{
+	const struct bpf_object *obj = object_bpf(p->obj);
+
+	if (p->packets.spans[0][0] ||
+	    !globals_find(obj, ".rodata", "cfg_spans", sizeof(p->packets.spans)))
+		return 0;
+	return err_set(err, -EINVAL,
+		       "probe '%s' needs the option \"between\": pairs of points like "
+		       "{{\"ip_rcv\", \"sock_read\"}}",
+		       p->name);
 }
 
 static void sweep(void *arg)

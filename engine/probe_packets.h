@@ -24,6 +24,8 @@ struct packet_opts {
 
 /* What the options mean for this probe; -EINVAL for one that it has no use for, or no such point. */
 int probe_packets_open(struct probe *probe, const struct packet_opts *opts, struct err *err);
+/* Before loading: 0, or -EINVAL if an option is missing. */
+int probe_packets_check(const struct probe *probe, struct err *err);
 /* Constants of an object that is about to be loaded. */
 void probe_packets_setup(struct probe *probe, struct bpf_object *obj);
 /* Sweeps from now on, a few times in a second. 0; -ENOMEM. */
