@@ -19,7 +19,8 @@ struct podnet_span_event {
 	__u8 zero[6];
 };
 
-PROBE_EVENTS(struct podnet_span_event, "the time that packets take between chosen points");
+PROBE_EVENTS(struct podnet_span_event,
+	     "the time that packets take between chosen points, one event per pair");
 
 #define PACKETS 32768
 

@@ -19,7 +19,7 @@ describe("bpf.probes()", function()
       for _, way in ipairs(p.ways) do used = used + (way.used and 1 or 0) end
       assert.is_true(used > 0)
     end
-    assert.are.same({ "tcpaccept", "tcpclose", "tcpconnect" }, names)
+    assert.are.same({ "podnet", "podnet_path", "podnet_span", "tcpaccept", "tcpclose", "tcpconnect" }, names)
   end)
 end)
 
