@@ -73,6 +73,15 @@ describe("bpfnet.args", function()
     assert.is_nil(parse("--rows=1").filter)
   end)
 
+  it("takes a probe's own filters in place of the common ones", function()
+    local filters = { proto = { type = "id", list = true } }
+    local opt = args.try_parse({ "--proto", "tcp,6", "--rows=1" }, OPTIONS, filters)
+    assert.are.same({ proto = { "tcp", 6 } }, opt.filter)
+    assert.are.equal('unknown option "--prot", did you mean "--proto"?',
+      select(2, args.try_parse({ "--prot" }, OPTIONS, filters)))
+    assert.matches('^unknown option "%-%-cgroup" %(known: ', select(2, args.try_parse({ "--cgroup=1" }, OPTIONS, filters)))
+  end)
+
   it("says what is wrong", function()
     assert.are.equal('unknown option "--jsn", did you mean "--json"?', wrong("--jsn"))
     assert.are.equal('unknown option "--min-byte", did you mean "--min-bytes"?', wrong("--min-byte=3"))

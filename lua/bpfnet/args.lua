@@ -31,7 +31,7 @@ local function ids(max)
   return { type = "integer", list = true, min = 0, max = max }
 end
 
--- The common filters, which go into the result's `filter`.
+-- The filters of most probes, which go into the result's `filter`.
 local FILTERS = {
   pid = ids(0x7fffffff),
   uid = ids(0xffffffff),
@@ -96,13 +96,13 @@ function read.word(text, option)
   return nil, ("expected %s, got \"%s\""):format(table.concat(option.words, " or "), text)
 end
 
-local function option_of(options, name)
-  return options[name] or FILTERS[name] or COMMON[name]
+local function option_of(options, filters, name)
+  return options[name] or filters[name] or COMMON[name]
 end
 
-local function known_names(options)
+local function known_names(options, filters)
   local names = {}
-  for _, list in ipairs({ options, FILTERS, COMMON }) do
+  for _, list in ipairs({ options, filters, COMMON }) do
     for name in pairs(list) do
       names[#names + 1] = "--" .. name:gsub("_", "-")
     end
@@ -111,8 +111,8 @@ local function known_names(options)
   return names
 end
 
-local function no_such_option(text, options)
-  local known = known_names(options)
+local function no_such_option(text, options, filters)
+  local known = known_names(options, filters)
   local near = nearest(text, known)
   if near then
     return ("unknown option \"%s\", did you mean \"%s\"?"):format(text, near)
@@ -147,16 +147,16 @@ local function set(into, name, option, text)
 end
 
 -- Reads argv[i]; returns the index of the next, or nil and what is wrong.
-local function read_one(result, argv, i, options)
+local function read_one(result, argv, i, options, filters)
   local dashed, text = argv[i]:match("^(%-%-[^=]+)=?(.*)$")
   if not dashed then
-    return nil, argv[i]:find("^%-") and no_such_option(argv[i], options)
+    return nil, argv[i]:find("^%-") and no_such_option(argv[i], options, filters)
       or ("unexpected argument \"%s\""):format(argv[i])
   end
   local name, has_value = dashed:sub(3):gsub("-", "_"), argv[i]:find("=", 1, true) ~= nil
-  local option = option_of(options, name)
+  local option = option_of(options, filters, name)
   if not option then
-    return nil, no_such_option(dashed, options)
+    return nil, no_such_option(dashed, options, filters)
   end
   if option.type == "flag" then
     result[name] = true
@@ -168,7 +168,7 @@ local function read_one(result, argv, i, options)
   if not text then
     return nil, ("option \"%s\" needs a value"):format(dashed)
   end
-  local filtered = FILTERS[name] and not options[name]
+  local filtered = filters[name] and not options[name]
   result.filter = filtered and (result.filter or {}) or result.filter
   return i + 1, set(filtered and result.filter or result, name, option, text)
 end
@@ -176,16 +176,17 @@ end
 ---Reads the arguments; the form of parse() that tells instead of ending the program.
 ---@param argv string[]
 ---@param options? table<string, bpfnet.args.Option> besides the common ones
+---@param filters? table<string, bpfnet.args.Option> those of the probe, in place of the usual ones
 ---@return bpfnet.args.Result? result
 ---@return string? message what is wrong
-function args.try_parse(argv, options)
+function args.try_parse(argv, options, filters)
   local result, i, wrong = {}, 1, nil
-  options = options or {}
+  options, filters = options or {}, filters or FILTERS
   while argv[i] do
     if argv[i] == "-h" then
       result.help, i = true, i + 1
     else
-      i, wrong = read_one(result, argv, i, options)
+      i, wrong = read_one(result, argv, i, options, filters)
     end
     if wrong then
       return nil, wrong
@@ -210,14 +211,15 @@ end
 ---@param options? table<string, bpfnet.args.Option> besides the common ones: `--json --csv
 ---  --duration`, and the filters `--pid --uid --comm --port --sport --dport --addr --netns --cgroup
 ---  --family`
+---@param filters? table<string, bpfnet.args.Option> those of the probe, in place of the usual ones
 ---@return bpfnet.args.Result
-function args.parse(argv, options)
+function args.parse(argv, options, filters)
   local hint = ("bpfnet run %s --help"):format(arg and arg[0] or "SCRIPT")
-  local result, wrong = args.try_parse(argv, options)
+  local result, wrong = args.try_parse(argv, options, filters)
   if not result then
     script.fail(("%s\nhint: %s"):format(wrong, hint), 2)
   elseif result.help then
-    print("options: " .. table.concat(known_names(options or {}), " "))
+    print("options: " .. table.concat(known_names(options or {}, filters or FILTERS), " "))
     print("explained by: " .. hint)
     os.exit(0, true)
   end

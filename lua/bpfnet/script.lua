@@ -66,8 +66,9 @@ local function tell(name, stats)
       .. "filter, or a larger --buffer)", name, stats.dropped, stats.dropped + stats.events)
   end
   if stats.untracked > 0 then
-    bpf.log("warn", "probe '%s': %d sockets were too many to be followed: their owner is unknown",
-      name, stats.untracked)
+    bpf.log("warn", "probe '%s': %d %s", name, stats.untracked, name:find("^podnet")
+      and "packets were too many to be followed: they are missing (hint: filter)"
+      or "sockets were too many to be followed: their owner is unknown")
   end
   if stats.malformed > 0 then
     bpf.log("warn", "probe '%s': %d events could not be decoded", name, stats.malformed)
