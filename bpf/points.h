@@ -207,7 +207,7 @@ static __always_inline __u64 point_number(__u64 pointer)
 	int return__fentry(__u64 *ctx)                                                             \
 	{                                                                                          \
 		return point_return(ctx, POINT_MARKED(POINT_MARK_COOKIE, ctx),                     \
-				    POINT_MARKED(POINT_MARK_RET, ctx));                            \
+				    point_number(POINT_MARKED(POINT_MARK_RET, ctx)));              \
 	}                                                                                          \
 	SEC("kprobe.multi/point")                                                                  \
 	int enter__multi(struct pt_regs *ctx)                                                      \

@@ -198,7 +198,13 @@ static enum shared best_way(const struct choice *c, const struct site *site, con
 		{ SHARED_MULTI, SHARED_KPROBE, SHARED_FENTRY },
 	};
 	/* that a module's functions can have fentry is known only when it is there */
-	const enum shared *order = orders[nr_sites > FENTRY_MAX || !site->sym.found];
+	bool few = nr_sites <= FENTRY_MAX && site->sym.found;
+	/*
+	 * A kretprobe misses what returns while as many calls as there are CPUs are under way, and
+	 * netfilter's hooks are nested three deep.
+	 */
+	bool nested = site_returns(site) && !c->usable[SHARED_MULTI][1];
+	const enum shared *order = orders[!few && !nested];
 
 	for (int i = 0; i < SHARED_WAYS && prefer; i++)
 		if (str_eq(prefer, point_by_name(by_shared[i])) &&
