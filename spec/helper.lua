@@ -24,6 +24,14 @@ function helper.quote(word)
   return "'" .. word:gsub("'", "'\\''") .. "'"
 end
 
+---Compares lists of texts one by one: what differs first is shown, not all of both.
+function helper.same_list(expected, got)
+  local assert = require "luassert"
+  for i = 1, math.max(#expected, #got) do
+    assert.are.equal(expected[i], got[i], ("number %d of %d, %d expected"):format(i, #got, #expected))
+  end
+end
+
 ---Runs `bpfnet run ARGS`, at most 20 seconds.
 function helper.run(args)
   return helper.sh("timeout 20 %s run %s", helper.bpfnet, args)
