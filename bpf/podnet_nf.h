@@ -94,6 +94,26 @@ static __noinline int enters_hook(struct seen *s, const struct nf_hook_state *st
 	return 0;
 }
 
+static __always_inline void set_place(struct nf *nf, __u32 point, __u64 chain_or_table)
+{
+	if (point == POINT_NFT_DO_CHAIN)
+		set_chain(nf, (void *)chain_or_table);
+	else
+		set_table(nf, (void *)chain_or_table);
+	check_name(nf->table);
+	check_name(nf->chain);
+}
+
+/* What is dropped by a rule of nftables is freed there: nobody is told a verdict. */
+static __noinline int enters_chain(struct seen *s, __u64 chain_or_table)
+{
+	struct packet *p = follow(s);
+
+	if (p)
+		set_place(&p->nf, s->point, chain_or_table);
+	return 0;
+}
+
 /* The packet may be gone, or be on its way elsewhere: only its address is used. */
 static __noinline int leaves_hook(void *ctx, const struct point_call *call, __u32 point, __s64 ret)
 {
@@ -111,12 +131,7 @@ static __noinline int leaves_hook(void *ctx, const struct point_call *call, __u3
 		p->nf.verdict = VERDICT_ACCEPT;
 	} else {
 		p->nf.verdict = ret & 0xff;
-		if (point == POINT_NFT_DO_CHAIN)
-			set_chain(&p->nf, (void *)call->extra);
-		else
-			set_table(&p->nf, (void *)call->extra);
-		check_name(p->nf.table);
-		check_name(p->nf.chain);
+		set_place(&p->nf, point, call->extra);
 	}
 	p->nf.spent_ns = now - call->ts_ns;
 	p->facts.ts_ns = now;

@@ -76,16 +76,20 @@ static const struct point_way point_ways[] POINT_WAYS __attribute__((used)) = {
 	ROW("nf_hook_slow", POINT_NF_HOOK_SLOW, "netfilter", "nf_hook_slow", 0, 1,
 	    POINT_RETURN | POINT_ENTER | SEEN_FOLLOW),
 	ROW("ipt_do_table", POINT_IPT_DO_TABLE, "netfilter", "ipt_do_table", 0, 2,
-	    POINT_RETURN | SEEN_FOLLOW, .before = KERNEL_VERSION(5, 16, 0), .module = "ip_tables"),
+	    POINT_RETURN | POINT_ENTER | SEEN_FOLLOW, .before = KERNEL_VERSION(5, 16, 0),
+	    .module = "ip_tables"),
 	ROW("ipt_do_table", POINT_IPT_DO_TABLE, "netfilter", "ip6t_do_table", 0, 2,
-	    POINT_RETURN | SEEN_FOLLOW, .before = KERNEL_VERSION(5, 16, 0), .module = "ip6_tables"),
+	    POINT_RETURN | POINT_ENTER | SEEN_FOLLOW, .before = KERNEL_VERSION(5, 16, 0),
+	    .module = "ip6_tables"),
 	ROW("ipt_do_table", POINT_IPT_DO_TABLE, "netfilter", "ipt_do_table", 1, 0,
-	    POINT_RETURN | SEEN_FOLLOW, .since = KERNEL_VERSION(5, 16, 0), .module = "ip_tables"),
+	    POINT_RETURN | POINT_ENTER | SEEN_FOLLOW, .since = KERNEL_VERSION(5, 16, 0),
+	    .module = "ip_tables"),
 	ROW("ipt_do_table", POINT_IPT_DO_TABLE, "netfilter", "ip6t_do_table", 1, 0,
-	    POINT_RETURN | SEEN_FOLLOW, .since = KERNEL_VERSION(5, 16, 0), .module = "ip6_tables"),
+	    POINT_RETURN | POINT_ENTER | SEEN_FOLLOW, .since = KERNEL_VERSION(5, 16, 0),
+	    .module = "ip6_tables"),
 	/* the first member of struct nft_pktinfo is the packet */
 	ROW("nft_do_chain", POINT_NFT_DO_CHAIN, "netfilter", "nft_do_chain", 0, 1,
-	    POINT_RETURN | POINT_DEREF | SEEN_FOLLOW, .module = "nf_tables"),
+	    POINT_RETURN | POINT_ENTER | POINT_DEREF | SEEN_FOLLOW, .module = "nf_tables"),
 	TP("net_dev_queue", POINT_NET_DEV_QUEUE, "device"),
 	TP("qdisc_enqueue", POINT_QDISC_ENQUEUE, "qdisc"),
 	TP("qdisc_dequeue", POINT_QDISC_DEQUEUE, "qdisc"),
@@ -142,6 +146,8 @@ static int point_seen(void *ctx, __u64 cookie, __u64 arg, __u64 extra)
 	look(&s, skb, point, flags, false);
 	if (point == POINT_NF_HOOK_SLOW)
 		return enters_hook(&s, (void *)extra);
+	if (flags & POINT_RETURN)
+		return enters_chain(&s, extra);
 	if (flags & SEEN_EXTRA_SK)
 		s.i.sk = extra;
 	if (flags & SEEN_END)

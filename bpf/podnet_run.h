@@ -281,6 +281,8 @@ static __always_inline int at_end(void *ctx, struct seen *s, const struct drop *
 		what.location = drop->location;
 		what.reason = drop->reason;
 		what.nf = &p->nf;
+		if (p->nf.hook != HOOK_NONE)
+			p->nf.verdict = VERDICT_DROP;
 	} else if (what.point != POINT_MERGED) {
 		what.point = p->track.consumed ? POINT_DELIVERED : POINT_FREED;
 	}
