@@ -243,7 +243,9 @@ static __noinline int passes_by(void *ctx, struct seen *s)
 	/* on from the hook that it was in: what drops it now is something else */
 	if (p->nf.hook != HOOK_NONE)
 		clear_nf(&p->nf);
-	if (s->point == POINT_ICMP_RCV || s->point == POINT_ICMPV6_RCV)
+	/* what is in TCP's queue may be an acknowledgement that nobody reads */
+	if (s->point == POINT_ICMP_RCV || s->point == POINT_ICMPV6_RCV ||
+	    (s->point == POINT_SOCK_QUEUE && s->h.proto != PROTO_TCP))
 		p->track.consumed = true;
 	tell(ctx, p, s->point, s->identity, NULL);
 	return 0;
@@ -285,6 +287,9 @@ static __always_inline int at_end(void *ctx, struct seen *s, const struct drop *
 			p->nf.verdict = VERDICT_DROP;
 	} else if (what.point != POINT_MERGED) {
 		what.point = p->track.consumed ? POINT_DELIVERED : POINT_FREED;
+		/* a short datagram is read without a word: whoever frees it has read it */
+		if (p->track.consumed && s->h.proto == PROTO_UDP && context() == CONTEXT_TASK)
+			set_owner_current(&p->facts);
 	}
 	what.identity = s->identity;
 	packet_end(ctx, p, &what);
