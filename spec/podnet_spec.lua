@@ -83,7 +83,7 @@ describe("podnet", function()
             sport = sport + 1
             local run = pods.exchange(kind, way, six, fw, sport)
             runs[#runs + 1] = run.args
-            local texts = ways.expected(w.seen, kind, way, run)
+            local texts = ways.expected(w.seen, fw, kind, way, run)
             table.move(texts, 1, #texts, #expected + 1, expected)
           end
         end

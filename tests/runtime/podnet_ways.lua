@@ -20,52 +20,78 @@ local SIX = {
   icmp_rcv = "icmpv6_rcv",
 }
 
--- What is passed, in order; a point behind a colon is one of netfilter, with its hook. "@device": from
--- here on there.
-local OUT = "ip_local_out nf_hook_slow:output ip_output nf_hook_slow:postrouting ip_finish_output"
-  .. " net_dev_queue net_dev_start_xmit"
-local ROUTED = "ip_output nf_hook_slow:postrouting ip_finish_output net_dev_queue net_dev_start_xmit"
+-- What is passed, in order. "@device": from here on there. Behind a colon netfilter's hook; "nat" and
+-- "filter" are the tables, by whoever filters. Behind "?" is a condition, see conditions().
+local OUT = "ip_local_out?sends nf_hook_slow:output?sends ip_output nf_hook_slow:postrouting"
+  .. " ip_finish_output net_dev_queue net_dev_start_xmit"
 local IN = "netif_rx netif_receive_skb"
-local DELIVER = IN .. " ip_rcv ip_local_deliver"
-local INTO_BRIDGE = IN .. " @br0 nf_hook_slow:prerouting @va nf_hook_slow:prerouting"
-local BRIDGED = "nf_hook_slow:forward nf_hook_slow:forward nf_hook_slow:postrouting net_dev_queue"
+local ROUTED = "ip_output nat:postrouting?new nf_hook_slow:postrouting ip_finish_output"
+  .. " net_dev_queue net_dev_start_xmit"
+local DELIVER = IN .. " ip_rcv ip_rcv_finish ip_local_deliver"
+local INTO_BRIDGE = "@va " .. IN .. " br_handle_frame br_nf_pre_routing @br0 nat:prerouting?new"
+  .. " nf_hook_slow:prerouting br_nf_pre_routing_finish @va nf_hook_slow:prerouting"
+  .. " br_handle_frame_finish"
+local BRIDGED = "@va br_forward __br_forward @vb br_nf_forward filter:forward nf_hook_slow:forward"
+  .. " br_nf_forward_finish nf_hook_slow:forward br_forward_finish br_nf_post_routing"
+  .. " nat:postrouting?new nf_hook_slow:postrouting?nested br_nf_dev_queue_xmit net_dev_queue"
   .. " net_dev_start_xmit"
+local TO_HOST = "@va br_pass_frame_up @br0 nf_hook_slow:input?bridge_input netif_receive_skb ip_rcv"
+  .. " ip_rcv_finish"
+local OUT_OF_BRIDGE = "@br0 br_forward __br_forward @va br_forward_finish br_nf_post_routing"
+  .. " nf_hook_slow:postrouting net_dev_queue net_dev_start_xmit"
 
 -- The places of each way, with their points.
 local STRETCHES = {
   ["A-B"] = {
-    { "A", "@eth0 " .. OUT }, { "HOST", "@va " .. INTO_BRIDGE .. " @vb " .. BRIDGED },
-    { "B", "@eth0 " .. DELIVER },
+    { "A", "@eth0 " .. OUT }, { "HOST", INTO_BRIDGE .. " " .. BRIDGED }, { "B", "@eth0 " .. DELIVER },
   },
   ["A-PEER"] = {
     { "A", "@eth0 " .. OUT },
-    { "HOST", "@va " .. INTO_BRIDGE .. " @br0 nf_hook_slow:input netif_receive_skb ip_rcv ip_forward"
-      .. " nf_hook_slow:forward @vp " .. ROUTED },
+    { "HOST", INTO_BRIDGE .. " " .. TO_HOST .. " ip_forward filter:forward nf_hook_slow:forward @vp "
+      .. ROUTED },
     { "PEER", "@eth0 " .. DELIVER },
   },
   ["PEER-A"] = {
     { "PEER", "@eth0 " .. OUT },
-    { "HOST", "@vp " .. IN .. " ip_rcv nf_hook_slow:prerouting ip_forward nf_hook_slow:forward @br0 "
-      .. ROUTED .. " @va nf_hook_slow:postrouting net_dev_queue net_dev_start_xmit" },
+    { "HOST", "@vp " .. IN .. " ip_rcv nat:prerouting?new nf_hook_slow:prerouting ip_rcv_finish"
+      .. " ip_forward filter:forward nf_hook_slow:forward @br0 " .. ROUTED .. " " .. OUT_OF_BRIDGE },
     { "A", "@eth0 " .. DELIVER },
   },
 }
 
 -- What becomes of each packet of an exchange at its receiver, and how that ends. A list: it was cloned.
 -- "*": that end is seen only where functions can be hooked.
-local ENDS = {
-  ping = { "icmp_rcv freed", { "icmp_rcv dropped", "sock_queue sock_read delivered" } },
-  udp = { "udp_rcv sock_queue freed*", "udp_rcv sock_queue freed*" },
-  tcp = {
+local function ends_of(kind, is)
+  if kind == "udp" then return { "udp_rcv sock_queue delivered*", "udp_rcv sock_queue delivered*" } end
+  if kind == "ping" then
+    -- the kernel drops what it has no ping socket for; the raw socket has got a clone
+    return { is.old and is.six and "icmp_rcv dropped" or "icmp_rcv delivered",
+      { "icmp_rcv dropped", "sock_queue sock_read delivered" } }
+  end
+  local data = "tcp_v4_rcv tcp_rcv_established sock_queue sock_read delivered*"
+  local ack = "tcp_v4_rcv tcp_rcv_established sock_queue freed*"
+  return {
     "tcp_v4_rcv freed", "tcp_v4_rcv freed*", "tcp_v4_rcv sock_queue freed*",
-    "tcp_v4_rcv tcp_rcv_established sock_queue sock_read delivered*",
-    "tcp_v4_rcv tcp_rcv_established sock_queue freed*",
-    "tcp_v4_rcv tcp_rcv_established sock_queue sock_read delivered*",
-    "tcp_v4_rcv tcp_rcv_established sock_queue freed*",
-    "tcp_v4_rcv tcp_rcv_established sock_queue freed*",
-    "tcp_v4_rcv freed*", "tcp_v4_rcv dropped", "tcp_v4_rcv freed*",
-  },
-}
+    data, ack, data, ack, ack, "tcp_v4_rcv sock_queue freed*",
+    -- the last FIN comes to a socket in TIME_WAIT; to one that is destroyed with it before
+    is.old and "tcp_v4_rcv sock_queue dropped" or "tcp_v4_rcv dropped", "tcp_v4_rcv freed*",
+  }
+end
+
+-- Where kernels and packets differ.
+local function conditions(seen, kind, six, fw, first)
+  local release = io.open("/proc/sys/kernel/osrelease"):read("l")
+  local major, minor = release:match("^(%d+)%.(%d+)")
+  local version = major * 100 + minor
+  return {
+    six = six, fw = fw,
+    old = version < 517, -- before drops had reasons
+    new = first, -- its connection's first packet: nat is asked about no other
+    sends = not (six and kind == "tcp"), -- ip6_xmit() goes on to ip6_output() by itself
+    bridge_input = version >= 608, -- the bridge has a hook there
+    nested = seen.nf_hook_slow ~= "kprobe", -- kretprobes tell no hook within a hook within a hook
+  }
+end
 
 local function reversed(way)
   local a, b = way:match("(%u+)-(%u+)")
@@ -84,50 +110,60 @@ local function stretches(way)
 end
 
 ---Which points a probe sees here.
----@return table from name to true
+---@return table from name to the way it is seen
 function ways.seen_points(probe)
   local seen = {}
-  for _, point in ipairs(probe.points) do seen[point.name] = point.way ~= nil or nil end
+  for _, point in ipairs(probe.points) do seen[point.name] = point.way end
   return seen
 end
 
+-- The point's text, or nil if it is not seen here.
+local function point_text(seen, is, point, hook)
+  if point == "nat" or point == "filter" then
+    local table = point
+    point = is.fw == "nft" and "nft_do_chain" or "ipt_do_table"
+    hook = hook .. " " .. table .. (is.fw == "nft" and "/" .. hook:sub(2) or "")
+  end
+  point = is.six and SIX[point] or point
+  return seen[point] and point .. hook
+end
+
 -- Adds those of the points in text that are seen; the last device stays for what comes next.
-local function add_points(list, seen, six, name, text)
+local function add_points(list, seen, is, name, text)
   for word in text:gmatch("%S+") do
-    local point, hook = word:match("^([%w_]+)(:?%l*)$")
+    local point, hook, condition = word:match("^([%w_]+)(:?%l*)%??([%w_]*)$")
     if word:find("^@") then
       list.device = word:sub(2)
-    else
-      point = six and SIX[point] or point
-      if seen[point] then
-        list[#list + 1] = (" %s%s@%s %s"):format(point, hook, name, list.device)
-      end
+    elseif condition == "" or is[condition] then
+      local what = point_text(seen, is, point, hook)
+      if what then list[#list + 1] = (" %s@%s %s"):format(what, name, list.device) end
     end
   end
 end
 
-local function one_path(seen, six, way, last)
+local function one_path(seen, is, way, last)
   local list, name = {}, nil
   for _, stretch in ipairs(stretches(way)) do
     name = stretch[1]
-    add_points(list, seen, six, name, stretch[2])
+    add_points(list, seen, is, name, stretch[2])
   end
   local points, ended, star = last:match("^(.-) ?(%l+)(%*?)$")
   if star == "*" and not seen.__kfree_skb then ended = "unknown" end
-  if ended == "freed" and points:find("icmp_rcv") and seen.icmp_rcv then ended = "delivered" end
-  add_points(list, seen, six, name, points)
-  if ended ~= "unknown" then add_points(list, seen, six, name, ended) end
+  if points == "icmp_rcv" and ended == "delivered" and not seen.icmp_rcv then ended = "freed" end
+  add_points(list, seen, is, name, points)
+  if ended ~= "unknown" then add_points(list, seen, is, name, ended) end
   list[#list + 1] = " = " .. ended
   return table.concat(list, "\n")
 end
 
 ---The paths of all packets of an exchange.
 ---@param seen table as seen_points() gives
+---@param fw string who filters, not "none"
 ---@param kind string ping, udp or tcp
 ---@param way string as "A-B"
 ---@param run table as pods.exchange() gives
 ---@return table list of texts
-function ways.expected(seen, kind, way, run)
+function ways.expected(seen, fw, kind, way, run)
   local six = run.inner[1]:find(":") ~= nil
   local protocol = kind == "ping" and (six and "icmpv6" or "icmp") or kind
   local paths = {}
@@ -140,10 +176,11 @@ function ways.expected(seen, kind, way, run)
     local function ends(e)
       return table.concat(request and e or { e[3], e[4], e[1], e[2] }, " ")
     end
-    local ended = ENDS[kind][i]
+    local is = conditions(seen, kind, six, fw, i == 1)
+    local ended = ends_of(kind, is)[i]
     for _, text in ipairs(type(ended) == "table" and ended or { ended }) do
       paths[#paths + 1] = ("%s %s %s > %s\n%s"):format(protocol, what, ends(first), ends(last),
-        one_path(seen, six, here, text))
+        one_path(seen, is, here, text))
     end
   end
   return paths
@@ -155,14 +192,19 @@ local function what_of(ev)
   return ev.proto:find("^icmp") and (echo and echo .. ev.icmp_seq or "type" .. ev.icmp_type) or "-"
 end
 
+-- Netfilter's part of a hop or path.
+local function rules_text(nf)
+  return ":" .. nf.hook .. (nf.table ~= "" and " " .. nf.table or "")
+    .. (nf.chain ~= "" and "/" .. nf.chain or "")
+end
+
 ---A path in words.
 ---@param names table from a network namespace's inode to its name
 function ways.text(names, ev)
   local lines = { ("%s %s %s %d %s %d > %s %d %s %d"):format(ev.proto, what_of(ev), ev.first_saddr,
     ev.first_sport, ev.first_daddr, ev.first_dport, ev.saddr, ev.sport, ev.daddr, ev.dport) }
   for _, hop in ipairs(ev.hops) do
-    lines[#lines + 1] = (" %s%s@%s %s"):format(hop.point,
-      hop.hook ~= "none" and hop.point == "nf_hook_slow" and ":" .. hop.hook or "",
+    lines[#lines + 1] = (" %s%s@%s %s"):format(hop.point, hop.verdict == "accept" and rules_text(hop) or "",
       names[hop.netns] or hop.netns, hop.ifname)
   end
   local known = ev.ended ~= "unseen" and ev.ended ~= "timeout"
