@@ -103,6 +103,14 @@ static __always_inline bool enters_again(const struct track *t, const struct see
 	       s->h.ttl >= t->entered_ttl[e];
 }
 
+/* What has come in by a device has no socket when it is sent on: this is a new packet. */
+static __always_inline bool is_sent_anew(const struct track *t, struct seen *s)
+{
+	bool came_in = t->entered_ttl[ENTRY_RX] || t->entered_ttl[ENTRY_RECEIVE];
+
+	return s->flags & SEEN_SENDER && came_in && skb_sock(&s->i);
+}
+
 /* A packet ends where the one within it ends; with ESP, behind it. */
 static __always_inline bool is_within(__u32 outer_end, __u32 inner_end, enum proto proto)
 {
@@ -125,7 +133,7 @@ static __always_inline bool tunnels(const struct track *t, const struct seen *s)
 static __always_inline bool packet_is(const struct track *t, struct seen *s)
 {
 	__u64 identity = t->head == s->i.head ? IDENTITY_SAME : IDENTITY_MOVED;
-	bool is = t->print == s->print && !enters_again(t, s);
+	bool is = t->print == s->print && !enters_again(t, s) && !is_sent_anew(t, s);
 
 	if (t->print != s->print && t->head == s->i.head) {
 		is = tunnels(t, s);
