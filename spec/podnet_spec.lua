@@ -4,78 +4,52 @@
 
 local helper = require "helper"
 local pods = require "pods"
+local watch = require "podnet_watch"
 local ways = require "podnet_ways"
 
-local GUEST = (os.getenv("VMRUN") or "") ~= ""
+-- One world and one probe for each who filters: attaching to everything takes its time in a guest.
+local watches = {}
 
-local worlds = {}
-
-local function up(options)
-  if worlds[options] then return worlds[options] end
-  local world, text, status = pods.up(options)
-  if status == 3 then
-    pending((text:gsub("%s+$", "")))
-    return nil
-  end
-  assert.is_truthy(world, text)
-  worlds[options] = world
-  return world
+local function with(fw)
+  local world = watch.world("neigh fw=" .. fw)
+  if world and not watches[fw] then watches[fw] = watch.attach(world, { paths = true }) end
+  return watches[fw]
 end
 
--- Attaches podnet to the packets of a world; w.events are what came.
-local function watch(world, opts)
-  local w = { events = {} }
-  w.names, w.netns = ways.namespaces(world)
-  opts.filter = opts.filter or { netns = w.netns }
-  w.probe = bpf.attach("podnet", opts, function(ev) w.events[#w.events + 1] = ev end)
-  w.seen = ways.seen_points(w.probe)
-  return setmetatable(w, { __close = function() w.probe:close() end })
-end
-
--- Until n events have come, and then a little longer for those that should not.
-local function wait(w, n)
-  local deadline = bpf.now() + (GUEST and 30e9 or 5e9)
-  repeat bpf.run(0.05) until #w.events >= n or bpf.now() > deadline
-  bpf.run(0.2)
-end
-
-local function run_all(world, list)
-  for i, args in ipairs(list) do
-    local facts = world:packets(args)
-    list[i] = { args = args, facts = facts }
-    bpf.run(0.01)
-  end
-end
-
-local function check_sums(paths)
-  for _, ev in ipairs(paths) do
-    local sum = 0
-    for i, hop in ipairs(ev.hops) do
-      sum = sum + hop.delta_ns
-      assert.is_true(i == 1 or hop.ts_ns >= ev.hops[i - 1].ts_ns)
-    end
-    assert.are.equal(ev.hops[#ev.hops].ts_ns - ev.hops[1].ts_ns, sum)
-    assert.are.equal(sum, ev.duration_ns)
-    assert.are.equal("first", ev.hops[1].identity)
-    assert.are.equal(0, ev.hops_lost)
-  end
-end
-
-local function check_losses(probe)
-  local stats = probe:stats()
-  assert.are.same({ 0, 0, 0, 0 }, { stats.dropped, stats.untracked, stats.missed, stats.malformed })
-end
+-- Last word of a location: the function, without what comes behind it.
+local function in_function(location) return location and location:match("^[%w_]+") end
 
 describe("podnet", function()
   teardown(function()
-    for _, world in pairs(worlds) do world:down() end
+    for _, w in pairs(watches) do w:close() end
+    watch.down()
+  end)
+
+  it("sees the points of a module that is loaded later", function()
+    if not watch.guest then return pending("modules are loaded in virtual machines only") end
+    if helper.read("/proc/modules"):find("bridge ") then
+      return pending("the module bridge is loaded already")
+    end
+    local events = {}
+    local p <close> = bpf.attach("podnet", { points = { "br_handle_frame" }, pcap = "icmp" },
+      function(ev) events[#events + 1] = ev end)
+    local world = watch.world("neigh fw=nft")
+    if not world then return end
+    helper.wait(20, function()
+      bpf.run(0.2)
+      return ways.seen_points(p).br_handle_frame
+    end)
+    world:packets("ping from=A to=10.1.0.3")
+    helper.wait(20, function() bpf.run(0.2) return #events >= 2 end)
+    assert.are.same({ "va", "vb" }, { events[1].ifname, events[2].ifname })
+    assert.are.same({ "request", "reply" }, { events[1].icmp_type == 8 and "request",
+      events[2].icmp_type == 0 and "reply" })
   end)
 
   for _, fw in ipairs { "nft", "legacy" } do
     it("tells the points of each packet, fw=" .. fw, function()
-      local world = up("neigh fw=" .. fw)
-      if not world then return end
-      local w <close> = watch(world, { paths = true, timeout = GUEST and 3 or 0.2 })
+      local w = with(fw)
+      if not w then return end
       local runs, expected, sport = {}, {}, 4000
       for _, way in ipairs { "A-B", "A-PEER", "PEER-A" } do
         for _, kind in ipairs { "ping", "udp", "tcp" } do
@@ -88,18 +62,60 @@ describe("podnet", function()
           end
         end
       end
-      run_all(world, runs)
-      wait(w, #expected)
-      local traces, count, texts = {}, 0, {}
-      for i, ev in ipairs(ways.sort(w.events)) do
+      w:run(runs)
+      local paths = w:take(#expected)
+      local traces, count = {}, 0
+      for _, ev in ipairs(paths) do
         count = count + (traces[ev.trace] and 0 or 1)
         traces[ev.trace] = true
-        texts[i] = ways.text(w.names, ev)
+        assert.are.equal("first", ev.hops[1].identity)
       end
-      helper.same_list(expected, texts)
+      helper.same_list(expected, w:texts(paths))
       assert.are.equal(6 * (2 + 2 + 11), count)
-      check_sums(w.events)
-      check_losses(w.probe)
+      watch.check(paths)
+      w:check_losses()
+    end)
+
+    it("tells who dropped a packet, fw=" .. fw, function()
+      local w = with(fw)
+      if not w then return end
+      local is = ways.kernel()
+      for port, drop in pairs {
+        [9999] = { "B", "10.1.0.3", "forward", "vb" }, [9998] = { "B", "fd01::3", "forward", "vb" },
+        [9997] = { "HOST", "10.1.0.1", "input", "br0" },
+      } do
+        local at, to, hook, ifname = table.unpack(drop)
+        w:run { ("udp from=A at=%s to=%s port=%d wait=50"):format(at, to, port) }
+        local paths = w:take(1)
+        local ev, hooked = paths[1], w.seen.nf_hook_slow and w.seen[is.rules[fw]]
+        local last = ev.hops[#ev.hops]
+        watch.check(paths)
+        assert.are.equal(1, #paths)
+        assert.are.same({ "dropped", "dropped", ifname, is.reasons and "netfilter_drop" or nil },
+          { ev.ended, last.point, last.ifname, ev.reason })
+        assert.are.equal(is.drops_in(fw), in_function(ev.location))
+        assert.are.same(hooked and { hook, to:find(":") and "ipv6" or "ipv4", "filter",
+            fw == "nft" and hook or "", "drop" } or { "none", "none", "", "", "none" },
+          { ev.hook, ev.pf, ev.table, ev.chain, ev.verdict })
+      end
     end)
   end
+
+  it("tells that nobody listens, and the answer to it", function()
+    local w = with("nft")
+    if not w then return end
+    w:run { "udp from=A to=10.1.0.3 port=81 sport=4000 wait=50",
+      "udp from=A to=fd01::3 port=81 sport=4000 wait=50" }
+    local paths = w:take(4)
+    assert.are.equal(4, #paths)
+    for i, family in ipairs { "ipv4", "ipv6" } do
+      local ev, error = paths[2 * i - 1], paths[2 * i]
+      assert.are.same({ family, "udp", 81, "dropped", ways.kernel().reasons and "no_socket" or nil, "none" },
+        { ev.family, ev.proto, ev.dport, ev.ended, ev.reason, ev.hook })
+      assert.are.equal(family == "ipv4" and "icmp 3 3" or "icmpv6 1 4",
+        ("%s %d %d"):format(error.proto, error.icmp_type, error.icmp_code))
+      assert.are.equal(ev.saddr, error.daddr)
+      assert.are_not.equal(ev.trace, error.trace)
+    end
+  end)
 end)

@@ -78,17 +78,30 @@ local function ends_of(kind, is)
   }
 end
 
+local function version()
+  local major, minor = io.open("/proc/sys/kernel/osrelease"):read("l"):match("^(%d+)%.(%d+)")
+  return major * 100 + minor
+end
+
+---What is different on this kernel.
+---@return table {reasons=, rules=, drops_in=}
+function ways.kernel()
+  return {
+    reasons = version() >= 517, -- of drops
+    rules = { nft = "nft_do_chain", legacy = "ipt_do_table" }, -- the points of who filters
+    ---The function that frees what a rule drops.
+    drops_in = function(fw) return fw == "nft" and version() >= 608 and "nft_do_chain" or "nf_hook_slow" end,
+  }
+end
+
 -- Where kernels and packets differ.
 local function conditions(seen, kind, six, fw, first)
-  local release = io.open("/proc/sys/kernel/osrelease"):read("l")
-  local major, minor = release:match("^(%d+)%.(%d+)")
-  local version = major * 100 + minor
   return {
     six = six, fw = fw,
-    old = version < 517, -- before drops had reasons
+    old = version() < 517, -- before drops had reasons
     new = first, -- its connection's first packet: nat is asked about no other
     sends = not (six and kind == "tcp"), -- ip6_xmit() goes on to ip6_output() by itself
-    bridge_input = version >= 608, -- the bridge has a hook there
+    bridge_input = version() >= 608, -- the bridge has a hook there
     nested = seen.nf_hook_slow ~= "kprobe", -- kretprobes tell no hook within a hook within a hook
   }
 end
