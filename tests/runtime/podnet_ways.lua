@@ -73,8 +73,7 @@ local function ends_of(kind, is)
   return {
     "tcp_v4_rcv freed", "tcp_v4_rcv freed*", "tcp_v4_rcv sock_queue freed*",
     data, ack, data, ack, ack, "tcp_v4_rcv sock_queue freed*",
-    -- the last FIN comes to a socket in TIME_WAIT; to one that is destroyed with it before
-    is.old and "tcp_v4_rcv sock_queue dropped" or "tcp_v4_rcv dropped", "tcp_v4_rcv freed*",
+    "tcp_v4_rcv dropped", "tcp_v4_rcv freed*", -- see last_fin()
   }
 end
 
@@ -211,14 +210,20 @@ local function rules_text(nf)
     .. (nf.chain ~= "" and "/" .. nf.chain or "")
 end
 
+-- Whether the last FIN comes to a socket in TIME_WAIT or to one that is destroyed with it in its queue
+-- is a matter of microseconds: that queue is left out.
+local function last_fin(ev, point) return ev.ended == "dropped" and ev.tcp_flags and point == "sock_queue" end
+
 ---A path in words.
 ---@param names table from a network namespace's inode to its name
 function ways.text(names, ev)
   local lines = { ("%s %s %s %d %s %d > %s %d %s %d"):format(ev.proto, what_of(ev), ev.first_saddr,
     ev.first_sport, ev.first_daddr, ev.first_dport, ev.saddr, ev.sport, ev.daddr, ev.dport) }
   for _, hop in ipairs(ev.hops) do
-    lines[#lines + 1] = (" %s%s@%s %s"):format(hop.point, hop.verdict == "accept" and rules_text(hop) or "",
-      names[hop.netns] or hop.netns, hop.ifname)
+    if not last_fin(ev, hop.point) then
+      lines[#lines + 1] = (" %s%s@%s %s"):format(hop.point,
+        hop.verdict == "accept" and rules_text(hop) or "", names[hop.netns] or hop.netns, hop.ifname)
+    end
   end
   local known = ev.ended ~= "unseen" and ev.ended ~= "timeout"
   lines[#lines + 1] = " = " .. (known and ev.ended or "unknown")
