@@ -94,7 +94,8 @@ static __noinline int enters_hook(struct seen *s, const struct nf_hook_state *st
 	return 0;
 }
 
-static __always_inline void set_place(struct nf *nf, __u32 point, __u64 chain_or_table)
+/* Not inlined: its stack would add to that of follow(), and 512 bytes are all there is. */
+static __noinline void set_place(struct nf *nf, __u32 point, __u64 chain_or_table)
 {
 	if (point == POINT_NFT_DO_CHAIN)
 		set_chain(nf, (void *)chain_or_table);

@@ -134,6 +134,12 @@ static const struct point_way point_ways[] POINT_WAYS __attribute__((used)) = {
 	   .optional = POINT_ALWAYS),
 };
 
+/* Not inlined: a point's stack and that of all it calls have to fit into 512 bytes. */
+static __noinline int is_freed(void *ctx, struct seen *s)
+{
+	return at_end(ctx, s, NULL, (void *)s->i.skb);
+}
+
 /* Points of functions: any number share one of the programs that POINT_PROGRAMS makes. */
 static int point_seen(void *ctx, __u64 cookie, __u64 arg, __u64 extra)
 {
@@ -151,7 +157,7 @@ static int point_seen(void *ctx, __u64 cookie, __u64 arg, __u64 extra)
 	if (flags & SEEN_EXTRA_SK)
 		s.i.sk = extra;
 	if (flags & SEEN_END)
-		return at_end(ctx, &s, NULL, skb);
+		return is_freed(ctx, &s);
 	return passes_by(ctx, &s);
 }
 

@@ -105,15 +105,22 @@ static __always_inline struct point_call_key point_call_key(__u64 cookie)
 	return (struct point_call_key){ POINT_ID(cookie) | (__u64)where << 32, task };
 }
 
+/* Not inlined: its stack would add to that of point_seen(), and 512 bytes are all there is. */
+static __noinline int point_note_call(__u64 cookie, __u64 arg, __u64 extra)
+{
+	struct point_call_key key = point_call_key(cookie);
+	struct point_call call = { cookie, arg, extra, bpf_ktime_get_ns() };
+
+	bpf_map_update_elem(&point_calls, &key, &call, BPF_ANY);
+	return 0;
+}
+
 static __always_inline int point_enter(void *ctx, __u64 cookie, __u64 arg, __u64 extra)
 {
 	if (POINT_FLAGS(cookie) & POINT_DEREF)
 		bpf_probe_read_kernel(&arg, sizeof(arg), (void *)arg);
 	if (POINT_FLAGS(cookie) & POINT_RETURN) {
-		struct point_call_key key = point_call_key(cookie);
-		struct point_call call = { cookie, arg, extra, bpf_ktime_get_ns() };
-
-		bpf_map_update_elem(&point_calls, &key, &call, BPF_ANY);
+		point_note_call(cookie, arg, extra);
 		if (!(POINT_FLAGS(cookie) & POINT_ENTER))
 			return 0;
 	}
