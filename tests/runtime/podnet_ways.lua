@@ -68,12 +68,11 @@ local function ends_of(kind, is)
     return { is.old and is.six and "icmp_rcv dropped" or "icmp_rcv delivered",
       { "icmp_rcv dropped", "sock_queue sock_read delivered" } }
   end
-  local data = "tcp_v4_rcv tcp_rcv_established sock_queue sock_read delivered*"
-  local ack = "tcp_v4_rcv tcp_rcv_established sock_queue freed*"
+  local data = "tcp_v4_rcv tcp_rcv_established sock_read delivered*"
+  local ack = "tcp_v4_rcv tcp_rcv_established freed*"
   return {
-    "tcp_v4_rcv freed", "tcp_v4_rcv freed*", "tcp_v4_rcv sock_queue freed*",
-    data, ack, data, ack, ack, "tcp_v4_rcv sock_queue freed*",
-    "tcp_v4_rcv dropped", "tcp_v4_rcv freed*", -- see last_fin()
+    "tcp_v4_rcv freed", "tcp_v4_rcv freed*", "tcp_v4_rcv freed*", data, ack, data, ack, ack,
+    "tcp_v4_rcv freed*", "tcp_v4_rcv dropped", "tcp_v4_rcv freed*",
   }
 end
 
@@ -210,9 +209,10 @@ local function rules_text(nf)
     .. (nf.chain ~= "" and "/" .. nf.chain or "")
 end
 
--- Whether the last FIN comes to a socket in TIME_WAIT or to one that is destroyed with it in its queue
--- is a matter of microseconds: that queue is left out.
-local function last_fin(ev, point) return ev.ended == "dropped" and ev.tcp_flags and point == "sock_queue" end
+-- Whether a TCP segment passes the function that is hooked is not the packet's doing: the fast path
+-- queues by itself, and the last FIN comes to a socket in TIME_WAIT or, microseconds before, to its
+-- predecessor.
+local function by_chance(ev, point) return ev.proto == "tcp" and point == "sock_queue" end
 
 ---A path in words.
 ---@param names table from a network namespace's inode to its name
@@ -220,7 +220,7 @@ function ways.text(names, ev)
   local lines = { ("%s %s %s %d %s %d > %s %d %s %d"):format(ev.proto, what_of(ev), ev.first_saddr,
     ev.first_sport, ev.first_daddr, ev.first_dport, ev.saddr, ev.sport, ev.daddr, ev.dport) }
   for _, hop in ipairs(ev.hops) do
-    if not last_fin(ev, hop.point) then
+    if not by_chance(ev, hop.point) then
       lines[#lines + 1] = (" %s%s@%s %s"):format(hop.point,
         hop.verdict == "accept" and rules_text(hop) or "", names[hop.netns] or hop.netns, hop.ifname)
     end
