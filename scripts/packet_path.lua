@@ -20,8 +20,17 @@
 --                          themselves: `trace` says what belongs together; exact numbers
 --
 -- example:
---   # bpfnet run packet_path --proto icmp --count 1
---   @EXAMPLE@
+--   # bpfnet run packet_path --netns blue --proto udp --count 1
+--   02:37:40 udp 10.1.0.2:45516 > 10.1.0.3:7777, 84 bytes, packets[22194]: dropped (no_socket) after 325us
+--          0          net_dev_queue          eth0  blue   task 1
+--      91us    91us  net_dev_start_xmit     eth0  blue   task 1
+--     101us    10us    netif_rx             va    host   task 1
+--     111us   9.7us    netif_receive_skb    va    host   softirq 1
+--     127us    16us    net_dev_queue        vb    host   softirq 1
+--     130us   2.7us    net_dev_start_xmit   vb    host   softirq 1
+--     132us   2.8us      netif_rx           eth0  green  softirq 1
+--     135us   3.1us      netif_receive_skb  eth0  green  softirq 1
+--     325us   190us      dropped            eth0  green  softirq 1  no_socket in __udp4_lib_rcv+0x4bc
 --
 -- The first line has what the packet was at its first point (and below that what it was at last, if
 -- addresses were translated), bytes from the IP header on, the process that sent it or got it, how
@@ -37,8 +46,9 @@
 -- when nothing more has come for a moment longer than --timeout. "end not seen": the packet's memory
 -- was freed where this kernel has nothing to hook, as TCP does with data that was read.
 --
--- How many points there are depends on the kernel: bpfnet probes podnet. Every packet that is followed
--- costs some microseconds; on a busy host filter.
+-- How many points there are depends on the kernel: bpfnet probes podnet. Every point of a packet that is
+-- followed costs the host a microsecond or more, and a path is 5 KB whatever its length: some thousand
+-- packets a second can be shown, more are counted as lost or left out. On a busy host filter.
 
 local args = require("bpfnet.args")
 local clock = require("bpfnet.clock")
@@ -148,7 +158,8 @@ local function print_totals(probe)
     print(packet.none("packets", probe))
     return
   end
-  print(("\n%d packets, paths ended: %s"):format(totals.packets, out.counts(totals.ends)))
+  print(("\n%d packet%s, paths ended: %s"):format(totals.packets, totals.packets == 1 and "" or "s",
+    out.counts(totals.ends)))
   print(("from first point to last: p50 %s, p99 %s, max %s"):format(
     out.duration(totals.times:quantile(0.5)), out.duration(totals.times:quantile(0.99)),
     out.duration(totals.times.max)))

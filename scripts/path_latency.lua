@@ -21,8 +21,16 @@
 --                          "interval"); at the end for the whole time ("span": "total")
 --
 -- example:
---   # bpfnet run path_latency --netns blue
---   @EXAMPLE@
+--   # bpfnet run path_latency --netns blue --points device --rows 6
+--   02:37:47  last 5.0 s: 326 packets, 1426 hops
+--   FROM                     TO                       DEVICE   NETNS        DIR           N   P50   P90   P99   MAX
+--   net_dev_start_xmit       netif_rx                 eth0     peer         in           20  21us  26us 328us 328us
+--   netif_rx                 netif_receive_skb        va       host         in          180 8.5us  42us 148us 148us
+--   netif_receive_skb        netif_receive_skb        br0      host         in           20  12us  48us  99us  99us
+--   net_dev_queue            net_dev_start_xmit       eth0     blue         from        180 5.5us  18us  88us 1.1ms
+--   netif_rx                 netif_receive_skb        eth0     green        in          160 3.6us  26us  84us  85us
+--   net_dev_start_xmit       netif_rx                 eth0     green        in          160 2.9us  26us  77us 687us
+--   ... and 7 more
 --
 -- columns:
 --   FROM TO      the two points; for netfilter the hook as well
@@ -137,7 +145,7 @@ end
 local writer = out.new({
   format = opt.format,
   columns = {
-    { title = "FROM", width = 19, value = "from" },
+    { title = "FROM", width = 24, value = "from" },
     { title = "TO", width = 24, value = to_text },
     { title = "DEVICE", width = opt.between and 15 or 8, value = device_text },
     { title = "NETNS", width = 12, value = "netns_name" },
