@@ -54,18 +54,40 @@ struct task_struct___sched {
 #define SOFTIRQ_SERVING 0x100
 #define HARDIRQ_OR_NMI  0xff0000
 
+#if defined(__TARGET_ARCH_x86)
+#define CONTEXT_CPUS 256
+
+__u64 cpu_areas[CONTEXT_CPUS]; /* where each CPU's own area begins; 0: not found yet */
+
+/* The way there from the task takes reads; it never changes. 0: not found. */
+static __always_inline __u64 cpu_area(const struct task_struct___sched *task)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+	__u64 area, rq;
+
+	area = cpu_areas[cpu & (CONTEXT_CPUS - 1)];
+	if (area && cpu < CONTEXT_CPUS)
+		return area;
+	rq = (__u64)BPF_CORE_READ(task, se.cfs_rq, rq);
+	area = rq ? rq - cfg_runqueues : 0;
+	if (cpu < CONTEXT_CPUS)
+		cpu_areas[cpu & (CONTEXT_CPUS - 1)] = area;
+	return area;
+}
+#endif
+
 static __always_inline bool preempt_count(__u32 *count)
 {
 	struct task_struct___sched *task = (void *)bpf_get_current_task();
 #if defined(__TARGET_ARCH_x86)
-	__u64 at = cfg_preempt_count, rq;
+	__u64 at = cfg_preempt_count, area;
 
 	if (!at && cfg_pcpu_hot && bpf_core_field_exists(struct pcpu_hot, preempt_count))
 		at = cfg_pcpu_hot + bpf_core_field_offset(struct pcpu_hot, preempt_count);
 	if (!at || !cfg_runqueues || !bpf_core_field_exists(task->se.cfs_rq))
 		return false;
-	rq = (__u64)BPF_CORE_READ(task, se.cfs_rq, rq);
-	return !bpf_probe_read_kernel(count, sizeof(*count), (void *)(rq - cfg_runqueues + at));
+	area = cpu_area(task);
+	return area && !bpf_probe_read_kernel(count, sizeof(*count), (void *)(area + at));
 #else
 	*count = (__u32)BPF_CORE_READ(task, thread_info.preempt_count);
 	return true;
