@@ -149,40 +149,91 @@ static __always_inline __u64 skb_dst_dev(const struct sk_buff *skb)
 	return dst ? (__u64)BPF_CORE_READ(dst, dev) : 0;
 }
 
-static __always_inline void skb_read(struct skb_info *i, const struct sk_buff *skb, const int how,
-				     const bool trusted)
+/*
+ * Where the verifier does not trust the pointer, all that lies together is copied by one call. Of
+ * the kernels from 5.10 to 7.2 that is everything from len to data.
+ */
+#define SKB_COPY      112
+#define SKB_AT(field) bpf_core_field_offset(struct sk_buff, field)
+#define SKB_COPY_AT   (SKB_AT(len) & ~7ULL)
+
+struct skb_copy {
+	__u8 bytes[SKB_COPY] __attribute__((aligned(8)));
+};
+
+#define SKB_COPIED(field)                                                                          \
+	(SKB_AT(field) >= SKB_COPY_AT &&                                                           \
+	 SKB_AT(field) + bpf_core_field_size(struct sk_buff, field) <= SKB_COPY_AT + SKB_COPY)
+/* The compiler drops nothing of this, but the verifier does: offsets are constants when it looks. */
+#define SKB_GET(trusted, skb, copy, field)                                                         \
+	((trusted) ? (skb)->field :                                                                \
+	 SKB_COPIED(field) ?                                                                       \
+		     *(typeof((skb)->field) *)((copy)->bytes + SKB_AT(field) - SKB_COPY_AT) :      \
+		     BPF_CORE_READ(skb, field))
+
+/* The device and the socket, which lie side by side. */
+static __always_inline void skb_read_ends(struct skb_info *i, const struct sk_buff *skb)
+{
+	if (SKB_AT(sk) == SKB_AT(dev) + sizeof(i->dev)) {
+		bpf_probe_read_kernel(&i->dev, sizeof(i->dev) + sizeof(i->sk),
+				      (void *)skb + SKB_AT(dev));
+		return;
+	}
+	i->dev = (__u64)BPF_CORE_READ(skb, dev);
+	i->sk = (__u64)BPF_CORE_READ(skb, sk);
+}
+
+static __always_inline void skb_fill(struct skb_info *i, const struct sk_buff *skb, const int how,
+				     const bool trusted, const struct skb_copy *copy)
 {
 	/* pointers to bytes are numbers to the verifier: nothing to search, see GET() */
-	__u64 data = (__u64)GET(trusted, skb, data);
-	__u32 data_len = GET(trusted, skb, data_len);
-	__u16 tci = GET(trusted, skb, vlan_tci);
+	__u64 data = (__u64)SKB_GET(trusted, skb, copy, data);
+	__u32 data_len = SKB_GET(trusted, skb, copy, data_len);
+	__u16 tci = SKB_GET(trusted, skb, copy, vlan_tci);
 
 	i->skb = (__u64)skb;
-	i->head = (__u64)GET(trusted, skb, head);
-	i->sk = 0; /* skb_sock() */
-	i->dev = how & SKB_DEV_NONE ? 0 : (__u64)BPF_CORE_READ(skb, dev);
+	i->head = (__u64)SKB_GET(trusted, skb, copy, head);
+	skb_read_ends(i, skb);
+	if (how & SKB_DEV_NONE)
+		i->dev = 0;
 	if (how & SKB_DEV_DST)
 		i->dev = skb_dst_dev(skb) ?: i->dev;
-	i->len = GET(trusted, skb, len);
-	i->mark = GET(trusted, skb, mark);
+	i->len = SKB_GET(trusted, skb, copy, len);
+	i->mark = SKB_GET(trusted, skb, copy, mark);
 	i->linear_end = data - i->head + i->len - data_len;
-	i->mac = GET(trusted, skb, mac_header);
-	i->l3 = how & SKB_L3_AT_DATA ? data - i->head : GET(trusted, skb, network_header);
-	i->protocol = bpf_ntohs(GET(trusted, skb, protocol));
-	i->vlan = GET(trusted, skb, vlan_proto) ? 0x8000 | (tci & 0xfff) : 0;
+	i->mac = SKB_GET(trusted, skb, copy, mac_header);
+	i->l3 = how & SKB_L3_AT_DATA ? data - i->head : SKB_GET(trusted, skb, copy, network_header);
+	i->protocol = bpf_ntohs(SKB_GET(trusted, skb, copy, protocol));
+	i->vlan = SKB_GET(trusted, skb, copy, vlan_proto) ? 0x8000 | (tci & 0xfff) : 0;
 	i->cloned = trusted ? BPF_CORE_READ_BITFIELD(skb, cloned) :
 			      BPF_CORE_READ_BITFIELD_PROBED(skb, cloned);
 	__builtin_memset(i->zero, 0, sizeof(i->zero));
 }
 
-/* The socket that the packet belongs to: read only when somebody asks. */
+/* A function of its own: what is copied does not stay on the stack. */
+static __noinline int skb_read_copy(struct skb_info *i, const struct sk_buff *skb, int how)
+{
+	struct skb_copy copy;
+
+	bpf_probe_read_kernel(&copy, sizeof(copy), (void *)skb + SKB_COPY_AT);
+	skb_fill(i, skb, how, false, &copy);
+	return 0;
+}
+
+static __always_inline void skb_read(struct skb_info *i, const struct sk_buff *skb, const int how,
+				     const bool trusted)
+{
+	if (trusted)
+		skb_fill(i, skb, how, true, NULL);
+	else
+		skb_read_copy(i, skb, how);
+}
+
+/* The socket that the packet belongs to, as it was read. */
 static __always_inline __u64 skb_sock(struct skb_info *i)
 {
-	const struct sk_buff *skb = (void *)i->skb;
 	__u64 sk = i->sk;
 
-	if (!sk)
-		sk = (__u64)BPF_CORE_READ(skb, sk);
 	FORGET_RANGE(sk);
 	i->sk = sk;
 	return sk;
