@@ -255,20 +255,35 @@ static __always_inline bool skb_bytes(const struct skb_info *i, __u32 off, void 
 	return off + n <= i->linear_end && !bpf_probe_read_kernel(to, n, (void *)(i->head + off));
 }
 
-static __always_inline void read_l4(struct headers *h, const struct skb_info *i, __u32 off)
-{
-	__u8 b[16];
+/* What is looked at of a transport's header; of less than the first, nothing. */
+enum { L4_LEAST = 8, L4_TCP = 16 };
 
+/* Up to `most` bytes at `off` from head, which `to` has room for and must hold zeros; how many. */
+static __always_inline __u64 skb_some(const struct skb_info *i, __u64 off, void *to,
+				      const __u64 most)
+{
+	__u64 n = i->linear_end - off;
+
+	if (off >= i->linear_end)
+		return 0;
+	if (n > most)
+		n = most;
+	if (bpf_probe_read_kernel(to, n, (void *)(i->head + off)))
+		n = 0;
+	FORGET_RANGE(n);
+	return n;
+}
+
+static __always_inline void read_l4(struct headers *h, const __u8 *b, __u64 n)
+{
 	if (h->frag_off & ~7U) /* not the first part: there is no such header in it */
 		return;
+	if (n < (h->proto == PROTO_TCP ? L4_TCP : L4_LEAST))
+		return;
 	if (h->proto == PROTO_TCP) {
-		if (!skb_bytes(i, off, b, 16))
-			return;
 		h->seq = bpf_ntohl(*(__be32 *)(b + 4));
 		h->ack_seq = bpf_ntohl(*(__be32 *)(b + 8));
 		h->tcp_flags = b[13];
-	} else if (!skb_bytes(i, off, b, 8)) {
-		return;
 	}
 	if (h->proto == PROTO_TCP || h->proto == PROTO_UDP || h->proto == PROTO_SCTP) {
 		h->sport = bpf_ntohs(*(__be16 *)b);
@@ -284,12 +299,14 @@ static __always_inline void read_l4(struct headers *h, const struct skb_info *i,
 	}
 }
 
-static __always_inline void read_ipv4(struct headers *h, const struct skb_info *i, __u32 off)
+/* With the transport's header by one call, unless there are options between. */
+static __always_inline void read_ipv4(struct headers *h, const struct skb_info *i, __u64 off)
 {
-	__u8 b[20];
+	__u8 b[20 + L4_TCP] __attribute__((aligned(8))) = {};
+	__u64 n = skb_some(i, off, b, sizeof(b)), length;
 	__u16 frag;
 
-	if (!skb_bytes(i, off, b, sizeof(b)) || b[0] >> 4 != 4)
+	if (n < 20 || b[0] >> 4 != 4)
 		return;
 	frag = bpf_ntohs(*(__be16 *)(b + 6));
 	h->family = PACKET_FAMILY_IPV4;
@@ -300,7 +317,12 @@ static __always_inline void read_ipv4(struct headers *h, const struct skb_info *
 	h->proto = b[9];
 	set_mapped(&h->saddr, *(__be32 *)(b + 12));
 	set_mapped(&h->daddr, *(__be32 *)(b + 16));
-	read_l4(h, i, off + (b[0] & 15) * 4);
+	length = (b[0] & 15) * 4;
+	n -= 20;
+	if (length != 20)
+		n = skb_some(i, off + length, b + 20, L4_TCP);
+	FORGET_RANGE(n);
+	read_l4(h, b + 20, n);
 }
 
 static __always_inline bool is_extension(__u64 next)
@@ -320,7 +342,7 @@ static __always_inline __u32 extension_length(__u64 next, __u32 length)
 /* Follows extension headers to the transport's. */
 static __always_inline void read_ipv6(struct headers *h, const struct skb_info *i, __u64 off)
 {
-	__u8 b[40], x[8];
+	__u8 b[40], x[8], l4[L4_TCP] __attribute__((aligned(8))) = {};
 	__u64 next;
 
 	if (!skb_bytes(i, off, b, sizeof(b)) || b[0] >> 4 != 6)
@@ -346,7 +368,7 @@ static __always_inline void read_ipv6(struct headers *h, const struct skb_info *
 		FORGET_RANGE(next);
 	}
 	h->proto = next;
-	read_l4(h, i, off);
+	read_l4(h, l4, skb_some(i, off, l4, L4_TCP));
 }
 
 /* An ARP packet's operation goes into icmp_type's place: both say what a message is. */
