@@ -4,7 +4,7 @@
 #define BPFNET_FILTER_PACKET_H
 
 #include "filter_set.h"
-#include "skb.h"
+#include "headers.h"
 
 enum filter_kind {
 	FILTER_PID,

@@ -6,6 +6,7 @@
 #include <bpf/libbpf.h>
 #include "caps.h"
 #include "kbtf.h"
+#include "ksyms.h"
 #include "log.h"
 #include "object.h"
 #include "points_attach.h"
@@ -209,6 +210,16 @@ static void watch_modules(struct probe *p)
 		log_msg(LOG_DEBUG, "%s: modules that are loaded from now on go unnoticed", p->name);
 }
 
+/* The kernel takes its time to list its symbols: not in the first handler that is shown one. */
+static void read_symbols(const struct probe *p)
+{
+	for (int i = 0; i < p->layout->nr_fields; i++)
+		if (p->layout->fields[i].kind == FIELD_KSYM) {
+			ksyms_text(1, NULL);
+			return;
+		}
+}
+
 int probe_attach(struct probe *p, struct err *err)
 {
 	int rc = 0;
@@ -226,6 +237,7 @@ int probe_attach(struct probe *p, struct err *err)
 		return rc;
 	p->state = PROBE_ATTACHED;
 	watch_modules(p);
+	read_symbols(p);
 	return probe_packets_start(p, err);
 }
 
