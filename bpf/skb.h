@@ -116,12 +116,18 @@ struct skb_copy {
 #define SKB_COPIED(field)                                                                          \
 	(SKB_AT(field) >= SKB_COPY_AT &&                                                           \
 	 SKB_AT(field) + bpf_core_field_size(struct sk_buff, field) <= SKB_COPY_AT + SKB_COPY)
+/* A number of its own: nothing may be subtracted from a pointer into the stack (5.10). */
+#define SKB_COPY_OFF(field)                                                                        \
+	({                                                                                         \
+		__u64 _off = SKB_AT(field) - SKB_COPY_AT;                                          \
+		asm volatile("" : "+r"(_off));                                                     \
+		_off;                                                                              \
+	})
 /* The compiler drops nothing of this, but the verifier does: offsets are constants when it looks. */
 #define SKB_GET(trusted, skb, copy, field)                                                         \
-	((trusted) ? (skb)->field :                                                                \
-	 SKB_COPIED(field) ?                                                                       \
-		     *(typeof((skb)->field) *)((copy)->bytes + SKB_AT(field) - SKB_COPY_AT) :      \
-		     BPF_CORE_READ(skb, field))
+	((trusted)         ? (skb)->field :                                                        \
+	 SKB_COPIED(field) ? *(typeof((skb)->field) *)((copy)->bytes + SKB_COPY_OFF(field)) :      \
+			     BPF_CORE_READ(skb, field))
 
 /* The device and the socket, which lie side by side. */
 static __always_inline void skb_read_ends(struct skb_info *i, const struct sk_buff *skb)

@@ -43,8 +43,8 @@
 --   N            packets that went so; P50 P90 P99: half of them, 90%, 99% took no longer (within
 --                2.2%); MAX is exact
 --
--- Slowest first, by P99. All of it is added up in the kernel and no event is sent: it takes some 0.5 us
--- of CPU for each point that a packet passes. On a terminal each table takes the place of the one
+-- Slowest first, by P99. All of it is added up in the kernel and no event is sent: what it costs is some
+-- time for each point that a packet passes (tests/bench/podnet). On a terminal each table takes the place of the one
 -- before. Ctrl-C shows the whole time.
 
 local args = require("bpfnet.args")
