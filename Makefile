@@ -52,7 +52,7 @@ LIB_OBJ  := $(filter-out $(OUT)/engine/main.o,$(C_OBJ)) $(OUT)/skels.o $(OUT)/em
 LUA_SRC  := $(sort $(wildcard lua/bpfnet/*.lua))
 SCRIPTS  := $(sort $(wildcard scripts/*.lua))
 
-.PHONY: all deps demo check test bench install lint clean
+.PHONY: all deps demo check test vmcheck bench install lint clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -129,6 +129,10 @@ check: deps
 # Tests without installing anything; PART="unit spec" runs some.
 test: all
 	$(Q)tests/run $(PART)
+
+# What depends on the kernel, on all four: half an hour and more.
+vmcheck: all
+	$(Q)tests/run vmcheck
 
 bench: all
 	$(Q)tests/bench/all

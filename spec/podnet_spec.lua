@@ -87,15 +87,16 @@ describe("podnet", function()
         local at, to, hook, ifname = table.unpack(drop)
         w:run { ("udp from=A at=%s to=%s port=%d wait=50"):format(at, to, port) }
         local paths = w:take(1)
-        local ev, hooked = paths[1], w.seen.nf_hook_slow and w.seen[is.rules[fw]]
+        local ev, rules = paths[1], w.seen[is.rules[fw]]
         local last = ev.hops[#ev.hops]
         watch.check(paths)
         assert.are.equal(1, #paths)
         assert.are.same({ "dropped", "dropped", ifname, is.reasons and "netfilter_drop" or nil },
           { ev.ended, last.point, last.ifname, ev.reason })
         assert.are.equal(is.drops_in(fw), in_function(ev.location))
-        assert.are.same(hooked and { hook, to:find(":") and "ipv6" or "ipv4", "filter",
-            fw == "nft" and hook or "", "drop" } or { "none", "none", "", "", "none" },
+        assert.are.same(w.seen.nf_hook_slow and { hook, to:find(":") and "ipv6" or "ipv4",
+            rules and "filter" or "", rules and fw == "nft" and hook or "", "drop" }
+            or { "none", "none", "", "", "none" },
           { ev.hook, ev.pf, ev.table, ev.chain, ev.verdict })
       end
     end)
