@@ -93,7 +93,9 @@ describe("podnet", function()
         assert.are.equal(1, #paths)
         assert.are.same({ "dropped", "dropped", ifname, is.reasons and "netfilter_drop" or nil },
           { ev.ended, last.point, last.ifname, ev.reason })
-        assert.are.equal(is.drops_in(fw), in_function(ev.location))
+        -- since 6.8, and in stable kernels before, nftables frees by itself what a rule drops
+        local freed_by = in_function(ev.location)
+        if fw ~= "nft" or freed_by ~= "nft_do_chain" then assert.are.equal("nf_hook_slow", freed_by) end
         assert.are.same(w.seen.nf_hook_slow and { hook, to:find(":") and "ipv6" or "ipv4",
             rules and "filter" or "", rules and fw == "nft" and hook or "", "drop" }
             or { "none", "none", "", "", "none" },

@@ -82,13 +82,11 @@ local function version()
 end
 
 ---What is different on this kernel.
----@return table {reasons=, rules=, drops_in=}
+---@return table {reasons=, rules=}
 function ways.kernel()
   return {
     reasons = version() >= 517, -- of drops
     rules = { nft = "nft_do_chain", legacy = "ipt_do_table" }, -- the points of who filters
-    ---The function that frees what a rule drops.
-    drops_in = function(fw) return fw == "nft" and version() >= 608 and "nft_do_chain" or "nf_hook_slow" end,
   }
 end
 
@@ -96,7 +94,7 @@ end
 local function conditions(seen, kind, six, fw, first)
   return {
     six = six, fw = fw,
-    old = version() < 517, -- before drops had reasons
+    old = version() < 603, -- icmpv6_rcv() said of all it took that it was dropped
     new = first, -- its connection's first packet: nat is asked about no other
     sends = not (six and kind == "tcp"), -- ip6_xmit() goes on to ip6_output() by itself
     bridge_input = version() >= 608, -- the bridge has a hook there
