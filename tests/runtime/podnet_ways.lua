@@ -97,7 +97,7 @@ local function conditions(seen, kind, six, fw, first)
     old = version() < 603, -- icmpv6_rcv() said of all it took that it was dropped
     new = first, -- its connection's first packet: nat is asked about no other
     sends = not (six and kind == "tcp"), -- ip6_xmit() goes on to ip6_output() by itself
-    bridge_input = version() >= 608, -- the bridge has a hook there
+    bridge_input = version() >= 601, -- the bridge has a hook there; 5.10 never got it
     nested = seen.nf_hook_slow ~= "kprobe", -- kretprobes tell no hook within a hook within a hook
   }
 end
