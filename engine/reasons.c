@@ -168,7 +168,7 @@ static bool parse_subsys(const char *text, uint32_t *reason)
 	unsigned long number;
 	char *end;
 
-	if (!subsys || !isdigit((unsigned char)text[len + 1]))
+	if (!subsys || !text[len] || !isdigit((unsigned char)text[len + 1]))
 		return false;
 	number = strtoul(text + len + 1, &end, 10);
 	*reason = subsys << SUBSYS_SHIFT | (uint32_t)number;
