@@ -23,6 +23,11 @@ $2 ~ /-none$/ {
 		none = $4
 	next
 }
+$2 == "begin" { # of bpftrace, whose start is measured in another way
+	if ($3 == "exit_ms")
+		value($1 " attach exit_ms", $4)
+	next
+}
 $3 == "prog" {
 	if ($4 != "sweep") {
 		runs[$1] += $5
