@@ -191,8 +191,8 @@ describe("podnet", function()
       end
       assert.are.equal("delivered", ev.ended)
       -- where skb_clone() can't be hooked it is known only when it is read, with all that its original
-      -- has passed till then
-      assert.are.same({ "sock_read" }, clones)
+      -- has passed till then; what is sent is cloned before packet_rcv(), what comes in within it
+      assert.are.same({ i == 2 and w.seen.skb_clone and "packet_rcv" or "sock_read" }, clones)
       local tapped = ev.hops[#ev.hops - 2]
       assert.are.equal(w.seen.skb_clone and "HOST" or w.names[original.netns], w.names[tapped.netns])
       assert.are.equal(i == 1 and "B" or "A", w.names[original.netns])
@@ -237,12 +237,18 @@ describe("podnet", function()
     local w <close> = watch.attach(world, { paths = true, points = { "device" } })
     w:run { "udp from=A at=B to=10.5.0.3 port=80 sport=4000" }
     -- on a slow machine the groups of the new addresses are being reported still
-    local paths = select_paths(w:take(2), function(ev) return ev.proto == "udp" end)
-    assert.are.equal(2, #paths)
+    local paths = select_paths(w:take(2), function(ev) return ev.first_saddr == "10.5.0.2" end)
+    local places = {}
+    for _, ev in ipairs(paths) do
+      for _, hop in ipairs(ev.hops) do places[#places + 1] = place(w, hop) end
+    end
     assert.are.equal("net_dev_queue@A eth0.5 | net_dev_start_xmit@A eth0.5 | net_dev_queue@A eth0 |"
       .. " net_dev_start_xmit@A eth0 | netif_rx@HOST va | netif_receive_skb@HOST va |"
       .. " net_dev_queue@HOST vb | net_dev_start_xmit@HOST vb | netif_rx@B eth0 |"
-      .. " netif_receive_skb@B eth0", (next(shapes(w, { paths[1] })):gsub(" | = %l+$", "")))
+      .. " netif_receive_skb@B eth0", table.concat(places, " | "))
+    -- what a bridge that filters VLANs hands on is a new packet: that much is lost, and no more
+    assert.is_true(#paths <= 2)
+    if paths[2] then assert.are.equal("net_dev_queue@HOST vb", place(w, paths[2].hops[1])) end
   end)
 
   it("follows packets into a tunnel and out of it", function()
