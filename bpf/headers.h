@@ -209,6 +209,11 @@ static __always_inline void forget_contents(void *p, const __u32 size)
 	bpf_probe_read_kernel(p, size, p);
 }
 
+static __always_inline bool is_tag(__u64 protocol)
+{
+	return protocol == ETH_P_8021Q || protocol == ETH_P_8021AD;
+}
+
 /* Reads the headers; a packet that can't be understood is PACKET_FAMILY_OTHER. l3 moves behind VLAN tags. */
 static __noinline int skb_headers(struct skb_seen *seen)
 {
@@ -222,8 +227,14 @@ static __noinline int skb_headers(struct skb_seen *seen)
 	if (!protocol && skb_bytes(i, l3, tag, 1))
 		protocol = tag[0] >> 4 == 4 ? ETH_P_IP : tag[0] >> 4 == 6 ? ETH_P_IPV6 : 0;
 	FORGET_RANGE(protocol);
+	/* the IP header has been found before: its protocol stands right in front of it */
+	if (is_tag(protocol) && !i->at_tag && skb_bytes(i, l3 - 4, tag, sizeof(tag))) {
+		i->vlan = i->vlan ?: 0x8000 | (bpf_ntohs(*(__be16 *)tag) & 0xfff);
+		protocol = bpf_ntohs(*(__be16 *)(tag + 2));
+		FORGET_RANGE(protocol);
+	}
 	for (int n = 0; n < 2; n++) {
-		if (protocol != ETH_P_8021Q && protocol != ETH_P_8021AD)
+		if (!is_tag(protocol))
 			break;
 		if (!skb_bytes(i, l3, tag, sizeof(tag)))
 			break;

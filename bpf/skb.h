@@ -84,7 +84,8 @@ struct skb_info {
 	__u16 protocol; /* of what is at l3, in host order */
 	__u16 vlan; /* tag that the packet carries apart, with bit 15 set; 0: none */
 	bool cloned; /* others have the same data */
-	__u8 zero[3];
+	bool at_tag; /* if there is a VLAN tag in the bytes, l3 is where it begins */
+	__u8 zero[2];
 };
 
 enum {
@@ -165,6 +166,7 @@ static __always_inline void skb_fill(struct skb_info *i, const struct sk_buff *s
 	i->vlan = SKB_GET(trusted, skb, copy, vlan_proto) ? 0x8000 | (tci & 0xfff) : 0;
 	i->cloned = trusted ? BPF_CORE_READ_BITFIELD(skb, cloned) :
 			      BPF_CORE_READ_BITFIELD_PROBED(skb, cloned);
+	i->at_tag = how & SKB_L3_AT_DATA;
 	__builtin_memset(i->zero, 0, sizeof(i->zero));
 }
 
