@@ -42,6 +42,7 @@ function watch.attach(world, opts)
   local netns
   w.names, netns = ways.namespaces(world)
   opts.filter = opts.filter or { netns = netns }
+  opts.buffer = opts.buffer or 1 << 25 -- nobody reads while packets are being made
   opts.timeout = opts.timeout or (not opts.between and (watch.guest and 3 or 0.1) or nil)
   w.probe = bpf.attach("podnet", opts, function(ev) w.events[#w.events + 1] = ev end)
   w.seen = ways.seen_points(w.probe)
