@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* ksyms_lines.h - the lines of /proc/kallsyms, for ksyms.c. */
+/* ksyms_lines.h - the lines of /proc/kallsyms, for ksyms.c and points_syms.c. */
 #ifndef BPFNET_KSYMS_LINES_H
 #define BPFNET_KSYMS_LINES_H
 

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* points_syms.h - where the kernel's functions and variables are: any number in one scan. */
+/* points_syms.h - where the kernel's functions are: any number in one scan. */
 #ifndef BPFNET_POINTS_SYMS_H
 #define BPFNET_POINTS_SYMS_H
 
 #include <stdbool.h>
 #include <stdint.h>
-
-struct bpf_object;
 
 struct point_sym {
 	const char *name;
@@ -20,7 +18,5 @@ struct point_sym {
  * first is taken. 0 or -errno, and then none is found.
  */
 int point_syms_find(struct point_sym *list, int n);
-/* Sets the constants of bpf/context.h, if the object has them; scans if nobody has yet. */
-void point_syms_set_context(struct bpf_object *obj);
 
 #endif
