@@ -22,7 +22,7 @@ const struct redirect_kernel redirect_kernels[] = {
 	},
 	{
 		.since = "5.15",
-		.fixed = "5.15.67 5.19.8 6.0",
+		.fixed = "5.15.66 5.19.8 6.0",
 		.what = "reading a redirected message can crash it",
 		.source = "skmsg: Fix wrong last sg check in sk_msg_recvmsg()",
 		.likely = true,
