@@ -38,6 +38,8 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_STACK_TRACE = 7,
 	BPF_MAP_TYPE_LPM_TRIE = 11,
+	BPF_MAP_TYPE_SOCKHASH = 18,
+	BPF_MAP_TYPE_SK_STORAGE = 24,
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
 
@@ -148,6 +150,7 @@ struct sock_cgroup_data___before515 {
 };
 
 struct socket;
+struct socket_wq;
 
 struct sock {
 	struct sock_common __sk_common;
@@ -157,6 +160,10 @@ struct sock {
 	__u32 sk_ack_backlog;
 	__u32 sk_max_ack_backlog;
 	struct socket *sk_socket;
+	struct socket_wq *sk_wq;
+	void *sk_user_data;
+	int sk_rcvlowat;
+	int sk_peek_off;
 	struct sock_cgroup_data sk_cgrp_data;
 };
 
@@ -165,6 +172,16 @@ struct inet_sock {
 };
 
 struct tcp_sock {
+	__u8 repair : 1;
+	__u8 recvmsg_inq : 1;
+	bool is_mptcp;
+	__u32 copied_seq;
+	__u32 write_seq;
+	__u32 snd_una;
+	__u32 rcv_nxt;
+	__u32 data_segs_in;
+	__u32 data_segs_out;
+	__u64 bytes_acked;
 	__u32 segs_in;
 	__u32 segs_out;
 	__u64 bytes_received;
@@ -174,18 +191,25 @@ struct tcp_sock {
 	__u32 total_retrans;
 };
 
+struct inet_connection_sock {
+	const void *icsk_ulp_ops;
+};
+
 struct socket {
 	socket_state state;
+	struct file *file;
 	struct sock *sk;
 };
 
 struct inode {
 	unsigned short i_mode;
+	unsigned long i_ino;
 };
 
 struct file {
 	struct inode *f_inode;
 	void *private_data;
+	unsigned int f_flags;
 };
 
 struct fdtable {
@@ -268,9 +292,15 @@ struct bpf_iter__task_file {
 	struct file *file;
 };
 
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
 /* Context of an iter/bpf_map_elem program. */
 struct bpf_iter__bpf_map_elem {
-	void *meta;
+	struct bpf_iter_meta *meta;
 	void *map;
 	void *key;
 	void *value;

@@ -114,6 +114,7 @@ void lua_bpf_install(lua_State *L)
 		{ "try_attach", l_try_attach },
 		{ "load", lua_probe_load },
 		{ "probes", lua_probes },
+		{ "redirect", lua_redirect },
 		{ "every", lua_timer_every },
 		{ "after", lua_timer_after },
 		{ "run", l_run },
@@ -128,6 +129,7 @@ void lua_bpf_install(lua_State *L)
 	lua_probe_install(L);
 	lua_timer_install(L);
 	lua_map_install(L);
+	lua_redirect_install(L);
 	luaL_newlib(L, functions);
 	lua_pushliteral(L, BPFNET_VERSION);
 	lua_setfield(L, -2, "version");

@@ -12,10 +12,13 @@ void lua_bpf_install(lua_State *L);
 void lua_probe_install(lua_State *L);
 void lua_timer_install(lua_State *L);
 void lua_map_install(lua_State *L);
+void lua_redirect_install(lua_State *L);
 
 /* bpf.attach, bpf.load: [name [, opts] [, on_event]] -> Probe; raises */
 int lua_probe_attach(lua_State *L);
 int lua_probe_load(lua_State *L);
+/* bpf.redirect(opts) -> Redirect; raises */
+int lua_redirect(lua_State *L);
 /* bpf.probes() -> list */
 int lua_probes(lua_State *L);
 /* bpf.every, bpf.after: seconds, f -> Timer */

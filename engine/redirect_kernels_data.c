@@ -34,14 +34,6 @@ const struct redirect_kernel redirect_kernels[] = {
 		.source = "CVE-2024-39500",
 	},
 	{
-		.since = "4.18",
-		.fixed = "5.15.176 6.1.123 6.6.69 6.12.8 6.13",
-		.what = "redirected data is not charged to its reader: nothing bounds the memory",
-		.source = "tcp_bpf: Add sk_rmem_alloc related logic for tcp_bpf ingress "
-			  "redirection",
-		.likely = true,
-	},
-	{
 		.since = "6.6.128 6.12.75 6.18.14 6.19.4 7.0",
 		.fixed = "6.12.114 7.2",
 		.what = "FIONREAD on a connection taken over leaves out what came by TCP: programs "

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * redirect - carries messages between two sockets of this host past the TCP/IP stack.
+ *
+ * A message may go past the stack only if the other end has read every byte that went through it:
+ * then nothing can be overtaken. The other way round needs no care, for a socket in the map reads
+ * what was redirected before what came by TCP. So a message that can't go past goes by TCP, always.
+ */
+#include "redirect_take.h"
+#include "redirect_watch.h"
+
+/* How long no message goes past after a socket was taken: receive calls of before have ended. */
+#define SETTLE_NS 20000000ULL
+
+static __always_inline bool engine_is_alive(const struct config *cfg)
+{
+	return bpf_ktime_get_coarse_ns() < cfg->until_ns;
+}
+
+/*
+ * A receive call that began before the socket was taken sleeps until something comes by TCP, and would
+ * not see what is redirected. There is none once the other end has sent a message through this
+ * program, and none of its tasks sleeps in such a call.
+ */
+static __always_inline bool is_settled(struct flow *flow, const struct flow *other)
+{
+	if (flow->settled)
+		return true;
+	if (!other->passed_msgs || bpf_ktime_get_ns() - other->taken_ns < SETTLE_NS ||
+	    sleepers((const void *)flow->peer_sk))
+		return false;
+	flow->settled = true;
+	return true;
+}
+
+static __always_inline bool has_room(struct flow *flow, __u32 size, const struct config *cfg)
+{
+	if (flow->queued_msgs < cfg->queue_msgs && flow->queued_bytes + size <= cfg->queue_bytes)
+		return true;
+	if (!queue_is_empty((const void *)flow->peer_sk))
+		return false;
+	flow->queued_msgs = 0;
+	flow->queued_bytes = 0;
+	return size <= cfg->queue_bytes;
+}
+
+/* The other end has read all that went by TCP, and is still the socket that was meant. */
+static __always_inline bool nothing_ahead(const struct flow *flow, const struct tcp_sock *tp)
+{
+	const struct tcp_sock *peer = (const void *)flow->peer_sk;
+	__u32 copied = BPF_CORE_READ(peer, copied_seq);
+
+	return copied == tp->write_seq &&
+	       (__u64)BPF_CORE_READ((const struct sock *)peer, __sk_common.skc_cookie.counter) ==
+		       flow->peer;
+}
+
+static __always_inline void let_go(struct flow *flow, struct flow *other, enum why why,
+				   __u64 cookie)
+{
+	flow->why = other->why = why;
+	flow->left_ns = other->left_ns = bpf_ktime_get_ns();
+	flow->mode = other->mode = MODE_LEAVING;
+	notify(NOTICE_LEAVING, why, cookie, flow->peer, &flow->tuple);
+}
+
+/* Counts what this end sends without an answer. True: it is a stream. */
+static __always_inline bool is_stream(struct flow *flow, const struct flow *other, __u32 size,
+				      const struct config *cfg)
+{
+	__u64 peer_msgs = other->redirected_msgs + other->passed_msgs;
+
+	if (peer_msgs != flow->peer_msgs) {
+		flow->peer_msgs = peer_msgs;
+		flow->run_bytes = 0;
+		flow->run_msgs = 0;
+	}
+	flow->run_bytes += size;
+	flow->run_msgs++;
+	return flow->run_bytes > cfg->stream_bytes || flow->run_msgs > cfg->stream_msgs;
+}
+
+static __always_inline bool goes_past(struct flow *flow, const struct tcp_sock *tp, __u64 cookie,
+				      __u32 size)
+{
+	struct flow *other = bpf_map_lookup_elem(&redirect_flows, &flow->peer);
+	const struct config *cfg = config();
+	enum why why;
+
+	if (!is_on(flow) || !other || !is_on(other) || !cfg || !engine_is_alive(cfg))
+		return false;
+	why = unfit_now(tp, cfg, true);
+	if (!why && is_stream(flow, other, size, cfg))
+		why = WHY_STREAM;
+	if (why && flow->mode == MODE_ON)
+		let_go(flow, other, why, cookie);
+	return nothing_ahead(flow, tp) && (!cfg->blocking || is_settled(flow, other)) &&
+	       has_room(flow, size, cfg);
+}
+
+SEC("sk_msg")
+int message(struct sk_msg_md *msg)
+{
+	struct bpf_sock *sk = msg->sk;
+	struct tcp_sock *tp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
+	__u32 size = msg->size;
+	struct flow *flow;
+	__u64 cookie;
+
+	if (!tp)
+		return SK_PASS;
+	cookie = ((struct sock *)tp)->__sk_common.skc_cookie.counter;
+	flow = bpf_map_lookup_elem(&redirect_flows, &cookie);
+	if (!flow)
+		return SK_PASS;
+	/* What the helper answers is no verdict: SK_DROP would lose the message. */
+	if (goes_past(flow, tp, cookie, size) &&
+	    bpf_msg_redirect_hash(msg, &sockets, &flow->peer, BPF_F_INGRESS) == SK_PASS) {
+		flow->redirected_msgs++;
+		flow->redirected_bytes += size;
+		flow->queued_msgs++;
+		flow->queued_bytes += size;
+		flow->passing = false;
+		return SK_PASS;
+	}
+	flow->passed_msgs++;
+	flow->passed_bytes += size;
+	if (!flow->passing && is_on(flow)) {
+		flow->passing = true;
+		notify(NOTICE_PASSING, WHY_NONE, cookie, flow->peer, &flow->tuple);
+	}
+	return SK_PASS;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

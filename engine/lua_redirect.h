@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* lua_redirect.h - the options of bpf.redirect{...} on their way from Lua to the engine. */
+#ifndef BPFNET_LUA_REDIRECT_H
+#define BPFNET_LUA_REDIRECT_H
+
+#include <lua.h>
+#include "redirect.h"
+
+#define REDIRECT_LIST 64
+
+struct redirect_lists {
+	char *cgroups[REDIRECT_LIST];
+	struct port_range ports[REDIRECT_LIST];
+	struct port_range excluded[REDIRECT_LIST];
+	int pids[REDIRECT_LIST];
+	int excluded_pids[REDIRECT_LIST];
+};
+
+/*
+ * Reads the options in the table at index; lists get what opts points to. raises, so the caller keeps lists where
+ * lua_redirect_free_lists() is sure to be called.
+ */
+void lua_redirect_opts(lua_State *L, int index, struct redirect_opts *opts,
+		       struct redirect_lists *lists);
+void lua_redirect_free_lists(struct redirect_lists *lists);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* redirect_priv.h - what the files of the redirect share. */
+#ifndef BPFNET_REDIRECT_PRIV_H
+#define BPFNET_REDIRECT_PRIV_H
+
+#include "redirect.h"
+
+struct bpf_link;
+struct loop_timer;
+struct loop_watch;
+struct object;
+struct ring_buffer;
+
+#define REDIRECT_CGROUPS 64
+
+struct redirect {
+	struct object *obj;
+	struct loop *loop;
+	struct bpf_link *links[REDIRECT_CGROUPS]; /* of the sockops program */
+	int nr_links;
+	struct bpf_link *taker; /* iterators, made once and run often */
+	struct bpf_link *sweeper;
+	int sockets_fd;
+	int flows_fd;
+	int refused_fd;
+	int ready_fd;
+	int notices_fd;
+	int *pids; /* see struct redirect_opts */
+	int nr_pids;
+	int *excluded;
+	int nr_excluded;
+	volatile struct redirect_config *config; /* the kernel's own memory */
+	volatile struct redirect_totals *totals;
+	struct ring_buffer *notices;
+	struct loop_watch *watch;
+	struct loop_timer *timer;
+	bool wanted; /* there are candidates */
+	uint64_t busy_ns; /* time between sweeps while flows are on their way out; 0: none is */
+	uint64_t sweep_ns; /* when it is time again */
+	redirect_fn fn;
+	void *arg;
+};
+
+/* The manager: starts to listen and to keep time. 0 or -errno. */
+int redirect_run(struct redirect *r, struct err *err);
+void redirect_halt(struct redirect *r);
+/* Looks through all flows, and takes those out that are ready. 0 or -errno. */
+int redirect_sweep(struct redirect *r);
+#endif
