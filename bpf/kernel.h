@@ -72,6 +72,8 @@ enum tcp_state {
 
 enum {
 	EINTR = 4,
+	E2BIG = 7,
+	EBUSY = 16,
 	EISCONN = 106,
 	ECONNABORTED = 103,
 	ETIMEDOUT = 110,
@@ -105,6 +107,7 @@ struct ns_common {
 
 struct net {
 	struct ns_common ns;
+	__u64 net_cookie;
 };
 
 typedef struct {
@@ -136,7 +139,12 @@ struct kernfs_node {
 	__u64 id;
 };
 
+struct cgroup_subsys_state {
+	struct cgroup_subsys_state *parent;
+};
+
 struct cgroup {
+	struct cgroup_subsys_state self;
 	struct kernfs_node *kn;
 };
 

@@ -6,8 +6,8 @@
  * then nothing can be overtaken. The other way round needs no care, for a socket in the map reads
  * what was redirected before what came by TCP. So a message that can't go past goes by TCP, always.
  */
+#include "redirect_adopt.h"
 #include "redirect_take.h"
-#include "redirect_watch.h"
 
 /* How long no message goes past after a socket was taken: receive calls of before have ended. */
 #define SETTLE_NS 20000000ULL
@@ -22,12 +22,13 @@ static __always_inline bool engine_is_alive(const struct config *cfg)
  * not see what is redirected. There is none once the other end has sent a message through this
  * program, and none of its tasks sleeps in such a call.
  */
-static __always_inline bool is_settled(struct flow *flow, const struct flow *other)
+static __always_inline bool is_settled(struct flow *flow, const struct flow *other,
+				       const struct config *cfg)
 {
 	if (flow->settled)
 		return true;
 	if (!other->passed_msgs || bpf_ktime_get_ns() - other->taken_ns < SETTLE_NS ||
-	    sleepers((const void *)flow->peer_sk))
+	    sleepers((const void *)flow->peer_sk, cfg))
 		return false;
 	flow->settled = true;
 	return true;
@@ -80,6 +81,20 @@ static __always_inline bool is_stream(struct flow *flow, const struct flow *othe
 	return flow->run_bytes > cfg->stream_bytes || flow->run_msgs > cfg->stream_msgs;
 }
 
+/*
+ * What a process may have changed since. kTLS must never be met: its messages come here in plain text.
+ * Who makes its socket block finds out only at the next signal, so that is asked seldom.
+ */
+static __always_inline enum why no_longer_fit(const struct tcp_sock *tp, const struct flow *flow,
+					      const struct config *cfg)
+{
+	if (has_ulp(tp))
+		return WHY_ULP;
+	if (!(flow->redirected_msgs & 15) && !cfg->blocking && is_blocking((const void *)tp))
+		return WHY_BLOCKING;
+	return has_odd_options(tp, true) ? WHY_OPTION : WHY_NONE;
+}
+
 static __always_inline bool goes_past(struct flow *flow, const struct tcp_sock *tp, __u64 cookie,
 				      __u32 size)
 {
@@ -89,13 +104,13 @@ static __always_inline bool goes_past(struct flow *flow, const struct tcp_sock *
 
 	if (!is_on(flow) || !other || !is_on(other) || !cfg || !engine_is_alive(cfg))
 		return false;
-	why = unfit_now(tp, cfg, true);
+	why = no_longer_fit(tp, flow, cfg);
 	if (!why && is_stream(flow, other, size, cfg))
 		why = WHY_STREAM;
 	if (why && flow->mode == MODE_ON)
 		let_go(flow, other, why, cookie);
-	return nothing_ahead(flow, tp) && (!cfg->blocking || is_settled(flow, other)) &&
-	       has_room(flow, size, cfg);
+	return why != WHY_ULP && nothing_ahead(flow, tp) &&
+	       (!cfg->blocking || is_settled(flow, other, cfg)) && has_room(flow, size, cfg);
 }
 
 SEC("sk_msg")

@@ -32,11 +32,12 @@ enum why {
 	WHY_OWNED, /* sk_user_data is in use: another sockmap, or the kernel's own socket */
 	WHY_OPTION, /* SO_RCVLOWAT, SO_TIMESTAMP, SO_ZEROCOPY, ...: they do not work in a sockmap */
 	WHY_NO_FILE, /* not accepted yet, or no process's */
-	WHY_FULL, /* the table is full, or the kernel refused the socket */
+	WHY_FULL, /* the table is full */
 	WHY_ALONE, /* its other end could not be taken */
 	WHY_STOPPED,
 	WHY_SCOPE, /* one of the ends is of a process that is not meant */
-	WHY_STUCK, /* the other end left something unread that came by TCP */
+	WHY_UNREAD, /* the other end left something unread that came by TCP */
+	WHY_CLOSING,
 };
 
 struct tuple {
@@ -136,8 +137,10 @@ struct watch {
 	__u64 out_bytes;
 	__u32 turns;
 	__u32 wanted; /* turns until it asks */
-	__u32 asked;
-	__u32 why;
+	__u32 asked; /* and so has the other end */
+	__u32 sampled; /* no callbacks come: in_bytes is the sum of both ways, and there are */
+	__u32 in_segs;
+	__u32 out_segs;
 };
 
 struct {
@@ -210,6 +213,14 @@ struct {
 	__type(value, __u64);
 } ports_excluded SEC(".maps");
 
+/* Ids of the cgroups that are meant. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 64);
+	__type(key, __u64);
+	__type(value, __u32);
+} scopes SEC(".maps");
+
 /* What the engine sets and may change while the programs run. */
 struct config {
 	__u64 until_ns; /* the engine is alive till then, or promises so: without it nothing goes past */
@@ -226,6 +237,7 @@ struct config {
 	__u8 stopping;
 	__u8 some_pids; /* the engine makes candidates ready, when it has seen whose they are */
 	__u8 zero[3];
+	__u64 sleep_function; /* address of woken_wake_function(), with which receivers sleep; 0: unknown */
 };
 
 struct {
@@ -254,6 +266,7 @@ struct totals {
 	struct amounts known;
 	__u64 live; /* ends that are redirected */
 	__u64 leaving; /* ends in the map that are not to stay */
+	__u64 sampled; /* and the last sample: sockets that have no callbacks */
 	__u64 unread; /* ends that have sent by TCP what may not have been read yet */
 };
 

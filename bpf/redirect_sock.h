@@ -24,9 +24,6 @@ static __always_inline struct totals *totals(void)
 	return bpf_map_lookup_elem(&counts, &zero);
 }
 
-/* A kernel function, only to know its address: tcp_recvmsg() and tcp_bpf_recvmsg() wait with it. */
-extern const void woken_wake_function __ksym __weak;
-
 #define TALLY(what)                                                                                \
 	do {                                                                                       \
 		struct totals *all = totals();                                                     \
@@ -123,25 +120,15 @@ static __always_inline bool has_odd_options(const struct tcp_sock *tp, const boo
 	       GET(trusted, sk, sk_peek_off) >= 0;
 }
 
-static __always_inline bool is_blocking(const struct sock *sk, const bool trusted)
+/* Pointers are always read through the helper: the verifier takes long over them otherwise. */
+static __always_inline bool is_blocking(const struct sock *sk)
 {
-	const struct file *file;
-
-	if (!trusted)
-		return !(BPF_CORE_READ(sk, sk_socket, file, f_flags) & O_NONBLOCK);
-	file = sk->sk_socket->file;
-	return !(file->f_flags & O_NONBLOCK);
+	return !(BPF_CORE_READ(sk, sk_socket, file, f_flags) & O_NONBLOCK);
 }
 
-/* What a process may change at any time, so that each message asks. WHY_NONE: as it should be. */
-static __always_inline enum why unfit_now(const struct tcp_sock *tp, const struct config *cfg,
-					  const bool trusted)
+static __always_inline bool has_ulp(const struct tcp_sock *tp)
 {
-	if (GET(trusted, (const struct inet_connection_sock *)tp, icsk_ulp_ops))
-		return WHY_ULP;
-	if (!cfg->blocking && is_blocking((const void *)tp, trusted))
-		return WHY_BLOCKING;
-	return has_odd_options(tp, trusted) ? WHY_OPTION : WHY_NONE;
+	return BPF_CORE_READ((const struct inet_connection_sock *)tp, icsk_ulp_ops);
 }
 
 /* May this socket be in a sockmap without its process noticing? WHY_NONE: yes. */
@@ -149,14 +136,16 @@ static __always_inline enum why unfit(const struct tcp_sock *tp, const struct co
 {
 	const struct sock *sk = (const void *)tp;
 
-	if (bpf_core_field_exists(tp->is_mptcp) && BPF_CORE_READ(tp, is_mptcp))
+	if (has_ulp(tp) || (bpf_core_field_exists(tp->is_mptcp) && BPF_CORE_READ(tp, is_mptcp)))
 		return WHY_ULP;
 	if (!BPF_CORE_READ(sk, sk_socket, file))
 		return WHY_NO_FILE;
 	if (BPF_CORE_READ_BITFIELD_PROBED(tp, repair) ||
 	    BPF_CORE_READ_BITFIELD_PROBED(tp, recvmsg_inq))
 		return WHY_OPTION;
-	return unfit_now(tp, cfg, false);
+	if (!cfg->blocking && is_blocking(sk))
+		return WHY_BLOCKING;
+	return has_odd_options(tp, false) ? WHY_OPTION : WHY_NONE;
 }
 
 static __always_inline const struct sk_psock *psock_of(const struct sock *sk)
@@ -171,34 +160,42 @@ static __always_inline bool queue_is_empty(const struct sock *sk)
 	const struct sk_psock *psock = psock_of(sk);
 	const void *head = __builtin_preserve_access_index(&psock->ingress_msg);
 
-	return psock && BPF_CORE_READ(psock, ingress_msg.next) == head;
+	/* none: it is out of the map, or being closed */
+	return !psock || BPF_CORE_READ(psock, ingress_msg.next) == head;
 }
 
 #define MAX_WAITERS 16
 
 /*
  * How many tasks sleep in a receive or send call on the socket; those in poll() or epoll_wait() do not
- * count. MAX_WAITERS: too many to tell.
+ * count. MAX_WAITERS: too many to tell. A function of its own, which the verifier checks once.
  */
-static __always_inline int sleepers(const struct sock *sk)
+__noinline int count_sleepers(__u64 socket, __u64 sleep_function)
 {
+	const struct sock *sk = (const void *)socket;
 	const struct socket_wq *wq = BPF_CORE_READ(sk, sk_wq);
 	const struct list_head *head = __builtin_preserve_access_index(&wq->wait.head), *at;
 	const struct wait_queue_entry *entry = NULL;
 	const __u64 offset = (__u64)__builtin_preserve_access_index(&entry->entry);
 	int n = 0;
 
-	if (!wq || !&woken_wake_function)
+	if (!wq)
 		return MAX_WAITERS;
 	at = BPF_CORE_READ(head, next);
 	for (int i = 0; i < MAX_WAITERS; i++) {
 		if (!at || at == head)
 			return n;
 		entry = (const void *)at - offset;
-		n += BPF_CORE_READ(entry, func) == &woken_wake_function;
+		n += (__u64)BPF_CORE_READ(entry, func) == sleep_function;
 		at = BPF_CORE_READ(at, next);
 	}
 	return MAX_WAITERS;
+}
+
+/* Non-blocking sockets have none, and if they are all that are taken nobody looks up the function. */
+static __always_inline int sleepers(const struct sock *sk, const struct config *cfg)
+{
+	return cfg->sleep_function ? count_sleepers((__u64)sk, cfg->sleep_function) : 0;
 }
 
 /*
@@ -206,10 +203,10 @@ static __always_inline int sleepers(const struct sock *sk)
  * holds a reference to the psock, beside the map's own. Sleepers hold one too, but have decided
  * nothing: a receiver never does, and a sender that wakes up asks the program anew.
  */
-static __always_inline bool is_quiet(const struct sock *sk)
+static __always_inline bool is_quiet(const struct sock *sk, const struct config *cfg)
 {
 	const struct sk_psock *psock = psock_of(sk);
-	int refs = BPF_CORE_READ(psock, refcnt.refs.counter), asleep = sleepers(sk);
+	int refs = BPF_CORE_READ(psock, refcnt.refs.counter), asleep = sleepers(sk, cfg);
 
 	return asleep < MAX_WAITERS && refs - asleep <= 1;
 }

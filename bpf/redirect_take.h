@@ -56,6 +56,7 @@ static __always_inline enum why take(struct sock *sk, __u64 cookie, const struct
 {
 	enum why why = unfit((const void *)sk, cfg);
 	struct flow *other;
+	long rc;
 
 	if (why)
 		return why;
@@ -63,9 +64,10 @@ static __always_inline enum why take(struct sock *sk, __u64 cookie, const struct
 		return WHY_OWNED;
 	if (make_flow(sk, cookie, wanted))
 		return WHY_FULL;
-	if (bpf_map_update_elem(&sockets, &cookie, sk, BPF_NOEXIST)) {
+	rc = bpf_map_update_elem(&sockets, &cookie, sk, BPF_NOEXIST);
+	if (rc) {
 		bpf_map_delete_elem(&redirect_flows, &cookie);
-		return WHY_FULL;
+		return rc == -E2BIG ? WHY_FULL : rc == -EBUSY ? WHY_OWNED : WHY_CLOSING;
 	}
 	other = bpf_map_lookup_elem(&redirect_flows, &wanted->peer);
 	if (other)
@@ -135,11 +137,11 @@ static __always_inline bool is_there(const struct flow *flow, __u64 cookie)
 }
 
 /* Nothing is queued there, and no call is under way on it. */
-static __always_inline bool is_calm(const struct flow *flow, __u64 cookie)
+static __always_inline bool is_calm(const struct flow *flow, __u64 cookie, const struct config *cfg)
 {
 	const struct sock *sk = (const void *)flow->sk;
 
-	return !is_there(flow, cookie) || (is_quiet(sk) && queue_is_empty(sk));
+	return !is_there(flow, cookie) || (is_quiet(sk, cfg) && queue_is_empty(sk));
 }
 
 static __always_inline bool is_inside(const struct flow *flow)
@@ -149,13 +151,13 @@ static __always_inline bool is_inside(const struct flow *flow)
 
 /* Takes both ends out if this is the moment. */
 static __always_inline void try_cut(struct flow *flow, struct flow *other, __u64 cookie,
-				    __u64 now_ns)
+				    __u64 now_ns, const struct config *cfg)
 {
 	__u64 since_ns = flow->left_ns, peer = flow->peer;
 	bool patient = now_ns - since_ns < PATIENCE_NS;
 	bool first = flow->mode == MODE_LEAVING;
 
-	if (patient && first && !(is_calm(flow, cookie) && is_calm(other, peer)))
+	if (patient && first && !(is_calm(flow, cookie, cfg) && is_calm(other, peer, cfg)))
 		return;
 	if (first) {
 		leave(flow, MODE_PASSING, 0, now_ns);
@@ -165,7 +167,7 @@ static __always_inline void try_cut(struct flow *flow, struct flow *other, __u64
 	if (now_ns - flow->left_ns < FENCE_NS)
 		return;
 	/* in this order: senders first, then what they may have left behind */
-	if (is_calm(flow, cookie) && is_calm(other, peer)) {
+	if (is_calm(flow, cookie, cfg) && is_calm(other, peer, cfg)) {
 		bpf_map_delete_elem(&sockets, &cookie);
 		bpf_map_delete_elem(&sockets, &peer);
 		flow->poke = other->poke = true;
@@ -187,9 +189,10 @@ struct chore {
 };
 
 /* An end whose other end is gone, or never came: nothing will be put into its queue any more. */
-static __always_inline void cut_single(struct flow *flow, __u64 cookie, __u64 now_ns)
+static __always_inline void cut_single(struct flow *flow, __u64 cookie, __u64 now_ns,
+				       const struct config *cfg)
 {
-	if (!is_calm(flow, cookie))
+	if (!is_calm(flow, cookie, cfg))
 		return;
 	bpf_map_delete_elem(&sockets, &cookie);
 	leave(flow, MODE_LEFT, 0, now_ns);
@@ -211,9 +214,9 @@ static __always_inline void tidy(struct flow *flow, struct flow *other, __u64 co
 	if (!is_inside(flow))
 		return;
 	if (!paired)
-		cut_single(flow, cookie, now_ns);
+		cut_single(flow, cookie, now_ns, cfg);
 	else if (is_inside(other))
-		try_cut(flow, other, cookie, now_ns);
+		try_cut(flow, other, cookie, now_ns, cfg);
 	else
 		leave(other, flow->mode, flow->why, now_ns);
 }
@@ -236,8 +239,8 @@ static __always_inline void look_for_unread(struct flow *flow, struct flow *othe
 		flow->looked_ns = now_ns;
 		flow->copied_seq = copied;
 	} else if (now_ns - flow->looked_ns > UNREAD_NS && flow->mode == MODE_ON) {
-		leave(flow, MODE_PASSING, WHY_STUCK, now_ns);
-		leave(other, MODE_PASSING, WHY_STUCK, now_ns);
+		leave(flow, MODE_PASSING, WHY_UNREAD, now_ns);
+		leave(other, MODE_PASSING, WHY_UNREAD, now_ns);
 	}
 }
 
@@ -272,6 +275,14 @@ static __always_inline void count_state(struct totals *all, const struct flow *f
 	all->unread += flow->mode == MODE_ON && flow->passing;
 }
 
+/* Closed without a callback: it was there before the redirect. */
+static __always_inline bool is_over(const struct flow *flow, __u64 cookie)
+{
+	const struct sock *sk = (const void *)flow->sk;
+
+	return !is_there(flow, cookie) || BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE;
+}
+
 /* Goes through all flows; prints chores. */
 SEC("iter/bpf_map_elem")
 int sweep(struct bpf_iter__bpf_map_elem *ctx)
@@ -285,6 +296,10 @@ int sweep(struct bpf_iter__bpf_map_elem *ctx)
 	if (!flow || !key || !cfg || !all)
 		return 0;
 	chore.cookie = *key;
+	if (flow->mode != MODE_CLOSED && is_over(flow, chore.cookie)) {
+		leave(flow, MODE_CLOSED, 0, now_ns);
+		notify(NOTICE_CLOSED, flow->why, chore.cookie, flow->peer, &flow->tuple);
+	}
 	if (flow->mode != MODE_CLOSED) {
 		other = bpf_map_lookup_elem(&redirect_flows, &flow->peer);
 		if (other && flow->passing && is_on(flow))

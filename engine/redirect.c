@@ -4,9 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include "globals.h"
+#include "ksyms.h"
 #include "object.h"
 #include "probe_setup.h"
 #include "redirect_kernels.h"
@@ -16,9 +18,9 @@
 
 const char *redirect_why(uint32_t why)
 {
-	static const char *const names[] = { "",      "stream",  "blocking", "ulp",
-					     "owned", "option",  "no file",  "full",
-					     "alone", "stopped", "scope",    "unread" };
+	static const char *const names[] = { "",       "stream",  "blocking", "ulp",   "owned",
+					     "option", "no file", "full",     "alone", "stopped",
+					     "scope",  "unread",  "closing" };
 
 	return why < ARRAY_SIZE(names) ? names[why] : "?";
 }
@@ -129,16 +131,25 @@ static int configure(struct redirect *r, const struct redirect_opts *opts, struc
 	r->config->some_excluded = opts->nr_excluded > 0;
 	r->config->some_pids = opts->nr_pids || opts->nr_excluded_pids;
 	set_policy(r->config, &opts->policy);
+	if (!opts->policy.blocking)
+		return 0;
+	r->config->sleep_function = ksyms_find("woken_wake_function");
+	if (!r->config->sleep_function)
+		return err_set(err, -EPERM,
+			       "redirect: blocking sockets need the address of a kernel function, "
+			       "which /proc/kallsyms does not show");
 	return 0;
 }
 
 static struct bpf_link *iterator(struct redirect *r, const char *name, const char *map)
 {
 	LIBBPF_OPTS(bpf_iter_attach_opts, opts);
-	union bpf_iter_link_info info = { .map.map_fd = (uint32_t)map_fd(r, map) };
+	union bpf_iter_link_info info = { .map.map_fd = map ? (uint32_t)map_fd(r, map) : 0 };
 
-	opts.link_info = &info;
-	opts.link_info_len = sizeof(info);
+	if (map) {
+		opts.link_info = &info;
+		opts.link_info_len = sizeof(info);
+	}
 	return bpf_program__attach_iter(program(r, name), &opts);
 }
 
@@ -157,7 +168,9 @@ static int attach_inside(struct redirect *r, struct err *err)
 		return err_sys(err, -errno, "redirect: can't attach to its own map");
 	r->taker = iterator(r, "take_wanted", "candidates");
 	r->sweeper = iterator(r, "sweep", "redirect_flows");
-	if (!r->taker || !r->sweeper)
+	r->adopter = iterator(r, "adopt", NULL);
+	r->sampler = iterator(r, "sample", "watched");
+	if (!r->taker || !r->sweeper || !r->adopter || !r->sampler)
 		return err_sys(err, -errno, "redirect: can't make its iterators");
 	return 0;
 }
@@ -181,6 +194,32 @@ static int attach_cgroup(struct redirect *r, const char *path, struct err *err)
 			 "another program is attached there that allows no others; bpftool "
 			 "cgroup show %s",
 			 path);
+	return rc;
+}
+
+/* The kernel's id of a cgroup is its directory's inode number. */
+static int add_scope(const struct redirect *r, const char *path)
+{
+	uint32_t one = 1;
+	uint64_t id;
+	struct stat st;
+
+	if (stat(path, &st))
+		return -errno;
+	id = st.st_ino;
+	return bpf_map_update_elem(map_fd(r, "scopes"), &id, &one, BPF_ANY);
+}
+
+static int attach_cgroups(struct redirect *r, const struct redirect_opts *opts, struct err *err)
+{
+	int rc = 0;
+
+	for (int i = 0; i < opts->nr_cgroups && !rc; i++) {
+		rc = add_scope(r, opts->cgroups[i]);
+		if (rc)
+			return err_sys(err, rc, "redirect: cgroup \"%s\"", opts->cgroups[i]);
+		rc = attach_cgroup(r, opts->cgroups[i], err);
+	}
 	return rc;
 }
 
@@ -244,9 +283,9 @@ int redirect_start(struct redirect **out, struct loop *loop, const struct redire
 	if (!rc)
 		rc = attach_inside(r, err);
 	if (!rc)
+		rc = attach_cgroups(r, opts, err);
+	if (!rc)
 		rc = redirect_run(r, err);
-	for (int i = 0; i < opts->nr_cgroups && !rc; i++)
-		rc = attach_cgroup(r, opts->cgroups[i], err);
 	if (rc) {
 		redirect_free(r);
 		return rc;
@@ -287,6 +326,8 @@ void redirect_free(struct redirect *r)
 	redirect_halt(r);
 	bpf_link__destroy(r->taker);
 	bpf_link__destroy(r->sweeper);
+	bpf_link__destroy(r->adopter);
+	bpf_link__destroy(r->sampler);
 	unmap(r->config);
 	unmap(r->totals);
 	object_close(r->obj);

@@ -89,6 +89,7 @@ struct redirect_config {
 	uint8_t stopping;
 	uint8_t some_pids;
 	uint8_t zero[3];
+	uint64_t sleep_function;
 };
 
 struct redirect_amounts {
@@ -107,6 +108,7 @@ struct redirect_totals {
 	struct redirect_amounts known; /* from here on: of the last sweep */
 	uint64_t live;
 	uint64_t leaving;
+	uint64_t sampled;
 	uint64_t unread;
 };
 

@@ -20,6 +20,9 @@ struct redirect {
 	int nr_links;
 	struct bpf_link *taker; /* iterators, made once and run often */
 	struct bpf_link *sweeper;
+	struct bpf_link *adopter;
+	struct bpf_link *sampler;
+	bool sampling; /* connections that were there before are still around */
 	int sockets_fd;
 	int flows_fd;
 	int refused_fd;

@@ -41,6 +41,15 @@ static ssize_t run_iterator(struct bpf_link *link, void *buf, size_t size)
 	return n < 0 ? n : (ssize_t)got;
 }
 
+static void run_silently(struct bpf_link *link)
+{
+	char none[64];
+	ssize_t n = run_iterator(link, none, sizeof(none));
+
+	if (n < 0)
+		log_msg(LOG_WARN, "redirect: can't look at sockets: %s", strerror((int)-n));
+}
+
 static void take_wanted(struct redirect *r)
 {
 	char waiting[4096];
@@ -159,12 +168,23 @@ static void beat(struct redirect *r)
 	r->config->until_ns = now_ns() + ALIVE_NS;
 }
 
+/* Until the last connection that was there before is gone. */
+static void sample(struct redirect *r)
+{
+	if (!r->sampling)
+		return;
+	r->totals->sampled = 0;
+	run_silently(r->sampler);
+	r->sampling = r->totals->sampled > 0;
+}
+
 static void on_tick(void *arg)
 {
 	struct redirect *r = arg;
 	uint64_t now = now_ns();
 
 	beat(r);
+	sample(r);
 	if (now >= r->sweep_ns || r->busy_ns) {
 		r->sweep_ns = now + IDLE_SWEEP_NS;
 		redirect_sweep(r);
@@ -190,6 +210,8 @@ int redirect_run(struct redirect *r, struct err *err)
 	if (!r->watch)
 		return err_set(err, -ENOMEM, "redirect: can't wait for its notices");
 	beat(r);
+	r->sampling = true;
+	run_silently(r->adopter);
 	loop_timer_set(r->timer, TICK_NS, TICK_NS);
 	return 0;
 }
