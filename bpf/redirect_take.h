@@ -56,6 +56,7 @@ static __always_inline enum why take(struct sock *sk, __u64 cookie, const struct
 {
 	enum why why = unfit((const void *)sk, cfg);
 	struct flow *other;
+	__u64 peer;
 	long rc;
 
 	if (why)
@@ -69,7 +70,8 @@ static __always_inline enum why take(struct sock *sk, __u64 cookie, const struct
 		bpf_map_delete_elem(&redirect_flows, &cookie);
 		return rc == -E2BIG ? WHY_FULL : rc == -EBUSY ? WHY_OWNED : WHY_CLOSING;
 	}
-	other = bpf_map_lookup_elem(&redirect_flows, &wanted->peer);
+	peer = wanted->peer; /* 6.1 takes no key from an iterator's memory */
+	other = bpf_map_lookup_elem(&redirect_flows, &peer);
 	if (other)
 		meet(cookie, other);
 	return WHY_NONE;
@@ -288,7 +290,7 @@ SEC("iter/bpf_map_elem")
 int sweep(struct bpf_iter__bpf_map_elem *ctx)
 {
 	struct flow *flow = ctx->value, *other;
-	__u64 *key = ctx->key, now_ns = bpf_ktime_get_ns();
+	__u64 *key = ctx->key, now_ns = bpf_ktime_get_ns(), peer;
 	const struct config *cfg = config();
 	struct totals *all = totals();
 	struct chore chore = {};
@@ -301,7 +303,8 @@ int sweep(struct bpf_iter__bpf_map_elem *ctx)
 		notify(NOTICE_CLOSED, flow->why, chore.cookie, flow->peer, &flow->tuple);
 	}
 	if (flow->mode != MODE_CLOSED) {
-		other = bpf_map_lookup_elem(&redirect_flows, &flow->peer);
+		peer = flow->peer; /* 6.1 takes no key from an iterator's memory */
+		other = bpf_map_lookup_elem(&redirect_flows, &peer);
 		if (other && flow->passing && is_on(flow))
 			look_for_unread(flow, other, now_ns);
 		tidy(flow, other, chore.cookie, now_ns, cfg);
