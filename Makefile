@@ -106,7 +106,8 @@ $(OUT)/embedded.o: $(OUT)/embedded.c $(LUA_SRC) $(SCRIPTS)
 	$(call say,CC,$<)
 	$(Q)$(CC) -std=gnu11 $(CFLAGS) $(INCLUDE) -c -o $@ $<
 
-# The newest lists, then only what is missing; nothing to do costs no network.
+# The newest lists, then only what is missing; nothing to do costs no network. Programs with services are
+# unpacked in .output and not installed: none is started.
 deps:
 	$(Q)missing=$$(dpkg-query -W -f '$${Package} $${db:Status-Abbrev}\n' $(BUILD_DEPS) $(TEST_DEPS) $(LINT_DEPS) 2>/dev/null | \
 		awk '$$2 == "ii" { have[$$1] = 1 } END { n = split("$(BUILD_DEPS) $(TEST_DEPS) $(LINT_DEPS)", p, " "); \
@@ -116,6 +117,7 @@ deps:
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 		apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	fi
+	$(Q)tests/runtime/programs.sh fetch
 
 # Each through a make of its own: what deps installs is looked for when make starts.
 demo: deps
