@@ -40,7 +40,7 @@ local WORKS = {
   { name = "memcached", needs = "memcached python3", carries = true,
     has = { "127.0.0.1 ['VALUE', 'counter-127.0.0.1', '0', '3', '800']" } },
   { name = "memcached_blocking", needs = "memcached python3", carries = false, turns = true,
-    has = { "::1 2588598 bytes right" } },
+    has = { "::1 4825755 bytes right" } },
   { name = "python_http", needs = "python3", carries = false,
     has = { "127.0.0.1 8m b1d9dc67924f0c79", "::1 post 65536 f8d4a3ad2f5855a9" } },
   { name = "frames", needs = "python3", carries = false, turns = true, has = {} },
@@ -143,7 +143,7 @@ end
 
 local function check_carried(stats)
   assert.is_true(stats.taken > 0)
-  assert.is_true(stats.redirected_msgs > 100, "redirected " .. stats.redirected_msgs)
+  assert.is_true(stats.redirected_msgs > 10, "redirected " .. stats.redirected_msgs)
 end
 
 -- Does at once all works whose packages are here, and meanwhile() again and again until they have ended.

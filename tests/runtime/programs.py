@@ -121,9 +121,10 @@ def frames():
 
 
 def items(number):
-    """Keys and values of a memcached client, from one byte to nearly the most that an item may have."""
+    """Keys and values of a memcached client, from one byte to nearly the most that an item may have.
+    Number 0 has more of them: it is alone."""
     rng = random.Random(number)
-    for n in range(150):
+    for n in range(150 if number else 600):
         yield f"key-{number}-{n}", rng.randbytes(rng.choice((1, 50, 1000, 4096, 20000)))
     yield f"key-{number}-big", rng.randbytes(1_900_000)
 
