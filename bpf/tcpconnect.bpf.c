@@ -12,7 +12,9 @@
 
 struct tcpconnect_event {
 	struct conn;
-	opt_u64 latency_ns DOC("SYN to the outcome; nil if it failed before (no route) or is older");
+	opt_u64 latency_ns DOC(
+		"SYN to the outcome; nil if it failed before (no route), is older, or "
+		"its end was missed");
 	errno_t error DOC("nil, or why it failed; ECANCELED: closed before there was an outcome");
 	__u32 zero2;
 };

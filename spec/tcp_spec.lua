@@ -39,6 +39,16 @@ local function check(facts, got)
   return count
 end
 
+-- A program that an interrupt catches in its own run misses that one. The kernel counts those; only
+-- a try without any can be held to every event. try() gives the facts and what was collected of
+-- them; so does this, of the first try that missed nothing, or of the fifth.
+local function whole(try)
+  for left = 4, 0, -1 do
+    local facts, got = try()
+    if expect.close(got) == 0 or left == 0 then return facts, got end
+  end
+end
+
 describe("the TCP probes", function()
   it("know every way that this spec tries", function()
     local ways = ways_of("accept")
@@ -52,44 +62,44 @@ describe("the TCP probes", function()
         pending("this kernel has no " .. way)
         return
       end
-      -- A program that an interrupt catches in its own run misses that one. The kernel counts
-      -- those; only a try without any can be held to every event.
-      for try = 1, 5 do
+      local facts, got = whole(function()
         local got = expect.collect { way = way ~= "" and way or nil,
           filter = { cgroup = helper.cgroup() } }
         local facts = helper.traffic_facts("-c 3 all")
         bpf.run(0.2)
-        if expect.close(got) == 0 or try == 5 then
-          assert.is_true(check(facts, got) > 200)
-          return
-        end
-      end
+        return facts, got
+      end)
+      assert.is_true(check(facts, got) > 200)
     end)
   end
 
   it("see what had begun before they came", function()
-    local base = os.tmpname()
-    local child = helper.start(helper.traffic_command(("-c 3 -r %s.ready -w %s.go -o %s.facts"
-      .. " old blocked queued connecting"):format(base, base, base)))
-    helper.wait(20, function() return helper.read(base .. ".ready") end)
-    local got = expect.collect { filter = { cgroup = helper.cgroup() } }
-    os.execute("touch " .. base .. ".go")
-    assert.are.equal("timeout", bpf.run(0.1))
-    local text = helper.wait(60, function()
-      bpf.run(0.1)
-      return helper.read(base .. ".facts")
+    local facts, got = whole(function()
+      local base = os.tmpname()
+      local child = helper.start(helper.traffic_command(("-c 3 -r %s.ready -w %s.go -o %s.facts"
+        .. " old blocked queued connecting"):format(base, base, base)))
+      helper.wait(20, function() return helper.read(base .. ".ready") end)
+      local got = expect.collect { filter = { cgroup = helper.cgroup() } }
+      os.execute("touch " .. base .. ".go")
+      assert.are.equal("timeout", bpf.run(0.1))
+      local text = helper.wait(60, function()
+        bpf.run(0.1)
+        return helper.read(base .. ".facts")
+      end)
+      bpf.run(0.2)
+      assert.are.equal(0, child.wait())
+      return expect.parse(text), got
     end)
-    bpf.run(0.2)
-    assert.are.equal(0, child.wait())
-    expect.close(got)
-    assert.is_true(check(expect.parse(text), got) > 20)
+    assert.is_true(check(facts, got) > 20)
   end)
 
   it("name the owner by how it is known", function()
-    local got = expect.collect { filter = { cgroup = helper.cgroup() } }
-    helper.traffic_facts("-c 1 echo4 never_accepted")
-    bpf.run(0.2)
-    expect.close(got)
+    local _, got = whole(function()
+      local got = expect.collect { filter = { cgroup = helper.cgroup() } }
+      local facts = helper.traffic_facts("-c 1 echo4 never_accepted")
+      bpf.run(0.2)
+      return facts, got
+    end)
     local owners = {}
     for _, ev in ipairs(got.close) do owners[ev.owner] = true end
     assert.is_true(owners.connect and owners.accept and owners.unknown)
