@@ -39,7 +39,7 @@
 
 #include "traffic.h"
 
-enum { V6 = 1, OWN_NET = 2, PHASE = 4, NOT_ALL = 8 };
+enum { V6 = 1, OWN_NET = 2, PHASE = 4, NOT_ALL = 8, WAITS = 16 };
 
 struct scenario {
 	const char *name, *what;
@@ -64,16 +64,18 @@ static const struct scenario scenarios[] = {
 	{ "noroute4", "ENETUNREACH at once, IPv4", run_noroute4, OWN_NET },
 	{ "noroute6", "ENETUNREACH at once, IPv6", run_noroute6, OWN_NET | V6 },
 	{ "addrinuse", "EADDRNOTAVAIL at once: the pair of ports is taken", run_addrinuse, 0 },
-	{ "hostunreach", "EHOSTUNREACH later, IPv4, 10 at most", run_hostunreach, OWN_NET },
-	{ "hostunreach6", "EHOSTUNREACH later, IPv6, 10 at most", run_hostunreach6, OWN_NET | V6 },
-	{ "timeout", "ETIMEDOUT, IPv4, one only", run_timeout, OWN_NET },
-	{ "timeout6", "ETIMEDOUT, IPv6, one only", run_timeout6, OWN_NET | V6 },
+	{ "hostunreach", "EHOSTUNREACH later, IPv4, 10 at most", run_hostunreach, OWN_NET | WAITS },
+	{ "hostunreach6", "EHOSTUNREACH later, IPv6, 10 at most", run_hostunreach6,
+	  OWN_NET | V6 | WAITS },
+	{ "timeout", "ETIMEDOUT, IPv4, one only", run_timeout, OWN_NET | WAITS },
+	{ "timeout6", "ETIMEDOUT, IPv6, one only", run_timeout6, OWN_NET | V6 | WAITS },
 	{ "abandoned", "closed before the outcome of connect", run_abandoned, OWN_NET },
 	{ "linger_rst", "client closes with a reset", run_linger_rst, 0 },
 	{ "unread_rst", "server closes with unread data: a reset", run_unread_rst, 0 },
 	{ "forked", "one process accepts, its child serves and closes", run_forked, 0 },
 	{ "threads", "threads connect, threads accept", run_threads, 0 },
-	{ "dead_peer", "an established connection times out, one only", run_dead_peer, OWN_NET },
+	{ "dead_peer", "an established connection times out, one only", run_dead_peer,
+	  OWN_NET | WAITS },
 	{ "never_accepted", "the listener closes, nobody has accepted", run_never_accepted, 0 },
 	{ "uring", "accept through io_uring", run_uring, 0 },
 	{ "uring_multi", "accept through io_uring, multishot", run_uring_multi, 0 },
@@ -269,7 +271,10 @@ static void wait_ready(const struct job *j)
 	/* finish() says what went wrong */
 }
 
-/* All scenarios with phases wait together for one word to go on. */
+/*
+ * All scenarios with phases wait together for one word to go on. Those that do little but wait do
+ * so while the others run.
+ */
 static void run_all(struct job *jobs, int n)
 {
 	bool phases = false;
@@ -290,9 +295,11 @@ static void run_all(struct job *jobs, int n)
 	for (int i = 0; i < n; i++) {
 		if (jobs[i].what->flags & PHASE)
 			sem_post(&jobs[i].shared->sem[SEM_GO]);
+		else if (jobs[i].what->flags & WAITS)
+			start(&jobs[i]);
 	}
 	for (int i = 0; i < n; i++) {
-		if (!(jobs[i].what->flags & PHASE))
+		if (!(jobs[i].what->flags & (PHASE | WAITS)))
 			start(&jobs[i]);
 		finish(&jobs[i]);
 	}
