@@ -26,19 +26,10 @@ struct cut {
 	bool failed; /* no memory */
 };
 
-static uint32_t hash(const char *s, size_t len)
-{
-	uint32_t h = 2166136261u;
-
-	for (size_t i = 0; i < len; i++)
-		h = (h ^ (uint8_t)s[i]) * 16777619u;
-	return h;
-}
-
 /* The slot of a name, or the empty one where it would go. */
 static uint32_t find_slot(const struct cut *c, const char *name, size_t len)
 {
-	uint32_t i = hash(name, len) & (MAX_NAMES - 1);
+	uint32_t i = name_hash(name, len) & (MAX_NAMES - 1);
 
 	while (c->names[i] && (c->lengths[i] != len || memcmp(c->names[i], name, len)))
 		i = (i + 1) & (MAX_NAMES - 1);

@@ -14,11 +14,7 @@ struct scan {
 
 static struct point_sym **find_slot(const struct scan *s, const char *name, size_t len)
 {
-	uint32_t h = 2166136261u;
-
-	for (size_t i = 0; i < len; i++)
-		h = (h ^ (uint8_t)name[i]) * 16777619u;
-	for (;; h++) {
+	for (uint32_t h = name_hash(name, len);; h++) {
 		struct point_sym **slot = &s->slots[h & (SLOTS - 1)];
 
 		if (!*slot || (!strncmp((*slot)->name, name, len) && !(*slot)->name[len]))

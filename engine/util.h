@@ -40,6 +40,16 @@ static inline bool str_starts(const char *s, const char *prefix)
 	return strncmp(s, prefix, strlen(prefix)) == 0;
 }
 
+/* FNV-1a of a text of this length, for tables of names. */
+static inline uint32_t name_hash(const char *s, size_t len)
+{
+	uint32_t h = 2166136261u;
+
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ (uint8_t)s[i]) * 16777619u;
+	return h;
+}
+
 /*
  * The known name that `name` was probably meant to be, or NULL.
  * next(arg, i) returns the i-th known name and NULL after the last.
