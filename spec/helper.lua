@@ -32,9 +32,9 @@ function helper.same_list(expected, got)
   end
 end
 
----Runs `bpfnet run ARGS`, at most 20 seconds.
+---Runs `bpfnet run ARGS`, at most a minute: a guest on a busy machine takes its time.
 function helper.run(args)
-  return helper.sh("timeout 20 %s run %s", helper.bpfnet, args)
+  return helper.sh("timeout 60 %s run %s", helper.bpfnet, args)
 end
 
 ---Runs code in a bpfnet of its own.
@@ -80,9 +80,9 @@ function helper.start(command)
   function child.kill(signal) os.execute(("kill -%s %d"):format(signal, child.pid)) end
   function child.stdout() return helper.read(base .. ".out") or "" end
   function child.stderr() return helper.read(base .. ".err") or "" end
-  -- Exit status, after at most 15 seconds.
+  -- Exit status, after at most a minute.
   function child.wait()
-    local status = helper.wait(15, function()
+    local status = helper.wait(60, function()
       return tonumber((helper.read(base .. ".status") or ""):match("%d+"))
     end)
     p:close()

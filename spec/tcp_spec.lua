@@ -78,7 +78,7 @@ describe("the TCP probes", function()
       local base = os.tmpname()
       local child = helper.start(helper.traffic_command(("-c 3 -r %s.ready -w %s.go -o %s.facts"
         .. " old blocked queued connecting"):format(base, base, base)))
-      helper.wait(20, function() return helper.read(base .. ".ready") end)
+      helper.wait(60, function() return helper.read(base .. ".ready") end)
       local got = expect.collect { filter = { cgroup = helper.cgroup() } }
       os.execute("touch " .. base .. ".go")
       assert.are.equal("timeout", bpf.run(0.1))
