@@ -12,9 +12,9 @@
 /* How long no message goes past after a socket was taken: receive calls of before have ended. */
 #define SETTLE_NS 20000000ULL
 
-static __always_inline bool engine_is_alive(const struct config *cfg)
+static __always_inline bool may_go_past(const struct config *cfg)
 {
-	return bpf_ktime_get_coarse_ns() < cfg->until_ns;
+	return cfg->goes_on || bpf_ktime_get_coarse_ns() < cfg->until_ns;
 }
 
 /*
@@ -102,7 +102,7 @@ static __always_inline bool goes_past(struct flow *flow, const struct tcp_sock *
 	const struct config *cfg = config();
 	enum why why;
 
-	if (!is_on(flow) || !other || !is_on(other) || !cfg || !engine_is_alive(cfg))
+	if (!is_on(flow) || !other || !is_on(other) || !cfg || !may_go_past(cfg))
 		return false;
 	why = no_longer_fit(tp, flow, cfg);
 	if (!why && is_stream(flow, other, size, cfg))

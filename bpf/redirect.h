@@ -236,7 +236,8 @@ struct config {
 	__u8 blocking; /* blocking sockets too */
 	__u8 stopping;
 	__u8 some_pids; /* the engine makes candidates ready, when it has seen whose they are */
-	__u8 zero[3];
+	__u8 goes_on; /* without the engine too: what goes by TCP is not safe in the map, see is_idle() */
+	__u8 zero[2];
 	__u64 sleep_function; /* address of woken_wake_function(), with which receivers sleep; 0: unknown */
 };
 

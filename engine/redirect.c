@@ -13,6 +13,7 @@
 #include "probe_setup.h"
 #include "redirect_kernels.h"
 #include "redirect_priv.h"
+#include "redirect_trial.h"
 #include "skels.h"
 #include "util.h"
 
@@ -166,6 +167,7 @@ static int attach_inside(struct redirect *r, struct err *err)
 			     BPF_SK_MSG_VERDICT, 0);
 	if (rc)
 		return err_sys(err, -errno, "redirect: can't attach to its own map");
+	r->config->goes_on = redirect_fionread_is_wrong(r->sockets_fd);
 	r->taker = iterator(r, "take_wanted", "candidates");
 	r->sweeper = iterator(r, "sweep", "redirect_flows");
 	r->adopter = iterator(r, "adopt", NULL);

@@ -88,7 +88,8 @@ struct redirect_config {
 	uint8_t blocking;
 	uint8_t stopping;
 	uint8_t some_pids;
-	uint8_t zero[3];
+	uint8_t goes_on;
+	uint8_t zero[2];
 	uint64_t sleep_function;
 };
 
