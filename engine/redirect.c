@@ -174,6 +174,7 @@ static int attach_inside(struct redirect *r, struct err *err)
 	r->sampler = iterator(r, "sample", "watched");
 	if (!r->taker || !r->sweeper || !r->adopter || !r->sampler)
 		return err_sys(err, -errno, "redirect: can't make its iterators");
+	r->sweep_fd = bpf_link__fd(r->sweeper);
 	return 0;
 }
 
@@ -326,6 +327,7 @@ void redirect_free(struct redirect *r)
 	if (r->config)
 		redirect_stop(r, 0);
 	redirect_halt(r);
+	redirect_unpublish(r);
 	bpf_link__destroy(r->taker);
 	bpf_link__destroy(r->sweeper);
 	bpf_link__destroy(r->adopter);

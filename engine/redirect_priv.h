@@ -20,6 +20,7 @@ struct redirect {
 	int nr_links;
 	struct bpf_link *taker; /* iterators, made once and run often */
 	struct bpf_link *sweeper;
+	int sweep_fd; /* its descriptor */
 	struct bpf_link *adopter;
 	struct bpf_link *sampler;
 	bool sampling; /* connections that were there before are still around */
@@ -42,6 +43,8 @@ struct redirect {
 	uint64_t sweep_ns; /* when it is time again */
 	redirect_fn fn;
 	void *arg;
+	char *pins; /* the name by which it is pinned; NULL: it is not */
+	int info_fd; /* what other processes see; 0: they don't */
 };
 
 /* The manager: starts to listen and to keep time. 0 or -errno. */
@@ -49,4 +52,7 @@ int redirect_run(struct redirect *r, struct err *err);
 void redirect_halt(struct redirect *r);
 /* Looks through all flows, and takes those out that are ready. 0 or -errno. */
 int redirect_sweep(struct redirect *r);
+/* The opposite of redirect_publish(). */
+void redirect_unpublish(struct redirect *r);
+
 #endif

@@ -22,9 +22,9 @@
 #define RETRY_NS      (1 * NSEC_PER_MSEC)
 
 /* Runs an iterator; what it prints goes into buf. Returns how much, or -errno. */
-static ssize_t run_iterator(struct bpf_link *link, void *buf, size_t size)
+static ssize_t run_iterator(int link, void *buf, size_t size)
 {
-	int fd = bpf_iter_create(bpf_link__fd(link));
+	int fd = bpf_iter_create(link);
 	size_t got = 0;
 	ssize_t n = fd < 0 ? -errno : 1;
 
@@ -44,7 +44,7 @@ static ssize_t run_iterator(struct bpf_link *link, void *buf, size_t size)
 static void run_silently(struct bpf_link *link)
 {
 	char none[64];
-	ssize_t n = run_iterator(link, none, sizeof(none));
+	ssize_t n = run_iterator(bpf_link__fd(link), none, sizeof(none));
 
 	if (n < 0)
 		log_msg(LOG_WARN, "redirect: can't look at sockets: %s", strerror((int)-n));
@@ -53,7 +53,7 @@ static void run_silently(struct bpf_link *link)
 static void take_wanted(struct redirect *r)
 {
 	char waiting[4096];
-	ssize_t n = run_iterator(r->taker, waiting, sizeof(waiting));
+	ssize_t n = run_iterator(bpf_link__fd(r->taker), waiting, sizeof(waiting));
 
 	if (n < 0)
 		log_msg(LOG_WARN, "redirect: can't take connections: %s", strerror((int)-n));
@@ -78,7 +78,7 @@ int redirect_sweep(struct redirect *r)
 	ssize_t n;
 
 	memset(&now->known, 0, sizeof(*now) - offsetof(struct redirect_totals, known));
-	n = run_iterator(r->sweeper, chores, sizeof(chores));
+	n = run_iterator(r->sweep_fd, chores, sizeof(chores));
 	for (size_t i = 0; n > 0 && i < (size_t)n / sizeof(*chores); i++)
 		do_chore(r, &chores[i]);
 	return n < 0 ? (int)n : 0;
