@@ -20,13 +20,23 @@ struct lredirect {
 	int self; /* registry: alive until closed */
 };
 
-static struct lredirect *check(lua_State *L, const char *where)
+static struct lredirect *check_at(lua_State *L, int index, const char *where)
 {
-	struct lredirect *lr = luaL_checkudata(L, 1, REDIRECT_CLASS);
+	struct lredirect *lr = luaL_checkudata(L, index, REDIRECT_CLASS);
 
 	if (!lr->redirect)
 		luaL_error(L, "%s: the redirect is closed", where);
 	return lr;
+}
+
+static struct lredirect *check(lua_State *L, const char *where)
+{
+	return check_at(L, 1, where);
+}
+
+struct redirect *lua_redirect_of(lua_State *L, int index, const char *where)
+{
+	return check_at(L, index, where)->redirect;
 }
 
 static void set_integer(lua_State *L, const char *name, uint64_t value)
@@ -139,6 +149,20 @@ static int l_close(lua_State *L)
 	return 0;
 }
 
+void lua_redirect_set_stats(lua_State *L, const struct redirect_stats *s)
+{
+	set_integer(L, "taken", s->taken);
+	set_integer(L, "refused", s->refused);
+	set_integer(L, "let_go", s->let_go);
+	set_integer(L, "live", s->live);
+	set_integer(L, "leaving", s->leaving);
+	set_integer(L, "lost_notices", s->lost_notices);
+	set_integer(L, "redirected_bytes", s->sent.redirected_bytes);
+	set_integer(L, "redirected_msgs", s->sent.redirected_msgs);
+	set_integer(L, "passed_bytes", s->sent.passed_bytes);
+	set_integer(L, "passed_msgs", s->sent.passed_msgs);
+}
+
 /* r:stats() -> table of integers */
 static int l_stats(lua_State *L)
 {
@@ -147,16 +171,7 @@ static int l_stats(lua_State *L)
 
 	redirect_stats(lr->redirect, &s);
 	lua_createtable(L, 0, 10);
-	set_integer(L, "taken", s.taken);
-	set_integer(L, "refused", s.refused);
-	set_integer(L, "let_go", s.let_go);
-	set_integer(L, "live", s.live);
-	set_integer(L, "leaving", s.leaving);
-	set_integer(L, "lost_notices", s.lost_notices);
-	set_integer(L, "redirected_bytes", s.sent.redirected_bytes);
-	set_integer(L, "redirected_msgs", s.sent.redirected_msgs);
-	set_integer(L, "passed_bytes", s.sent.passed_bytes);
-	set_integer(L, "passed_msgs", s.sent.passed_msgs);
+	lua_redirect_set_stats(L, &s);
 	return 1;
 }
 
@@ -165,7 +180,7 @@ static void append(lua_State *L)
 	lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
 }
 
-static void add_flow(void *arg, uint64_t cookie, const struct redirect_flow *flow)
+void lua_redirect_add_flow(void *arg, uint64_t cookie, const struct redirect_flow *flow)
 {
 	lua_State *L = arg;
 
@@ -181,7 +196,7 @@ static void add_flow(void *arg, uint64_t cookie, const struct redirect_flow *flo
 	append(L);
 }
 
-static void add_refused(void *arg, uint64_t cookie, const struct redirect_refusal *refusal)
+void lua_redirect_add_refused(void *arg, uint64_t cookie, const struct redirect_refusal *refusal)
 {
 	lua_State *L = arg;
 
@@ -201,8 +216,8 @@ static int l_connections(lua_State *L)
 
 	luaL_checkstack(L, 16, NULL);
 	lua_newtable(L);
-	redirect_each(lr->redirect, add_flow, L);
-	redirect_each_refused(lr->redirect, add_refused, L);
+	redirect_each(lr->redirect, lua_redirect_add_flow, L);
+	redirect_each_refused(lr->redirect, lua_redirect_add_refused, L);
 	return 1;
 }
 
