@@ -24,6 +24,33 @@ const struct command commands[] = {
 	{ "probes", "[NAME] [--json]",
 	  "list the probes and what of them works here; with NAME its fields, filters and hooks",
 	  "", cmd_probes },
+	{ "redirect", "--cgroup PATH | --pods UID [options] | status | stop | clean",
+	  "carry local TCP past the TCP/IP stack while it runs",
+	  "which connections, both ends of which must be on this host:\n"
+	  "  --cgroup PATH[,PATH]    of processes in these cgroups (\"/\": all of this host)\n"
+	  "  --pods UID[,UID]        of processes in these pods\n"
+	  "  --ports LIST            only with one of these ports at either end: 8080,9000-9100\n"
+	  "  --pids LIST             only between these processes\n"
+	  "  --exclude-ports LIST    none with such a port\n"
+	  "  --exclude-pids LIST     none of such a process\n"
+	  "options:\n"
+	  "  --policy turns|all      take only what takes turns, and let streams go (default), or\n"
+	  "                          take everything and keep it\n"
+	  "  --blocking              take blocking sockets too: some receive calls behave otherwise\n"
+	  "  --any-kernel            also on a kernel that is known to be unfit\n"
+	  "  --duration S            end after S seconds\n"
+	  "  --detach[=NAME]         go to the background; NAME is \"default\" if not given\n"
+	  "  --json                  a line of JSON for each event\n"
+	  "  -v, --verbose           a line for each connection that is taken, let go, refused, closed\n"
+	  "  -q, --quiet             only that it is on, and errors\n"
+	  "\n"
+	  "It runs until Ctrl-C or SIGTERM, then lets all connections go: they go on through TCP. If it\n"
+	  "is killed, they do so too, within two seconds.\n"
+	  "\n"
+	  "  redirect status [NAME] [-v] [--json]   what redirects of this host do; -v: each connection\n"
+	  "  redirect stop [NAME]                   end one in the background, also one whose process died\n"
+	  "  redirect clean                         remove what redirects that died left behind\n",
+	  cmd_redirect },
 	{ "help", "[COMMAND]", "explain a command", "", cmd_help },
 	{ NULL, NULL, NULL, NULL, NULL },
 };
