@@ -9,6 +9,7 @@ struct churner {
 	int left; /* answers that it still wants */
 	uint32_t got; /* bytes of the next one */
 	bool connected;
+	bool closing; /* has said so, and waits for the server to do the same */
 	uint64_t began;
 };
 
@@ -60,6 +61,13 @@ static int check_connected(struct load_role *role, struct churner *c)
 	return code ? err_sys(role->err, -code, "load: connect") : 0;
 }
 
+/* Without a request: to wait for the server's end keeps it from being outrun. */
+static int start_close(struct load_role *role, struct churner *c)
+{
+	c->closing = true;
+	return shutdown(c->fd, SHUT_WR) ? err_sys(role->err, -errno, "load: shutdown") : 0;
+}
+
 /* It is connected, or bytes are there. 1 if the load is over, 0 if not, -errno. */
 static int go_on(struct load_role *role, struct churner *c)
 {
@@ -71,7 +79,7 @@ static int go_on(struct load_role *role, struct churner *c)
 		rc = check_connected(role, c);
 		if (rc)
 			return rc;
-		return c->left ? send_request(role, c) : next_one(role, c);
+		return c->left ? send_request(role, c) : start_close(role, c);
 	}
 	while ((n = load_recv(role, c->fd)) > 0) {
 		c->got += (uint32_t)n;
@@ -80,6 +88,8 @@ static int go_on(struct load_role *role, struct churner *c)
 		c->got = 0;
 		return --c->left ? send_request(role, c) : next_one(role, c);
 	}
+	if (n == 0 && c->closing)
+		return next_one(role, c);
 	if (n == 0)
 		return err_set(role->err, -ECONNRESET, "load: the server closed a connection");
 	return n == -EAGAIN ? 0 : (int)n;
