@@ -57,9 +57,12 @@ static int check_spec(const struct load_spec *spec, struct err *err)
 	rc = rc ? rc : check_number("proxies", spec->proxies, 0, LOAD_MAX_PROXIES, err);
 	if (rc)
 		return rc;
-	if (!(spec->seconds > 0) || !(spec->warmup >= 0))
-		return err_set(err, -EINVAL, "load: expected a time above 0 s, got %g and %g",
-			       spec->warmup, spec->seconds);
+	if (!(spec->seconds > 0))
+		return err_set(err, -EINVAL, "load: seconds: expected more than 0, got %g",
+			       spec->seconds);
+	if (!(spec->warmup >= 0))
+		return err_set(err, -EINVAL, "load: warmup: expected 0 or more, got %g",
+			       spec->warmup);
 	if (spec->kind == LOAD_STREAM && spec->proxies)
 		return err_set(err, -EINVAL, "load: streams go through no proxies");
 	if (spec->blocking &&
@@ -227,7 +230,7 @@ static int fill_latency(const struct load_shared *shared, struct load_result *re
 	for (int i = 0; i < LOAD_BUCKETS && !rc; i++)
 		if (shared->counts[i])
 			rc = hist_add(&hist, i + hist_offset(HIST_NS), shared->counts[i]);
-	if (!rc && shared->ops) {
+	if (!rc && shared->max_ns) {
 		result->p50_ns = fmax(0, hist_quantile(&hist, HIST_NS, 0.5, 0, max));
 		result->p90_ns = fmax(0, hist_quantile(&hist, HIST_NS, 0.9, 0, max));
 		result->p99_ns = fmax(0, hist_quantile(&hist, HIST_NS, 0.99, 0, max));
@@ -248,8 +251,6 @@ static int fill_result(const struct load_shared *shared, struct load_result *res
 		.memory_bytes = shared->memory_bytes,
 		.slab_bytes = shared->slab_bytes,
 	};
-	if (!shared->ops)
-		return err_set(err, -EIO, "load: nothing was done in %g s", result->seconds);
 	result->rate = (double)result->ops / result->seconds;
 	if (fill_latency(shared, result))
 		return err_set(err, -ENOMEM, "load: out of memory");

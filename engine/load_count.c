@@ -29,7 +29,6 @@ static uint64_t cpu_of_all(const struct load_role *role)
 void load_clock_start(struct load_role *role)
 {
 	role->warm_ns = now_ns() + (uint64_t)(role->spec->warmup * 1e9);
-	role->stop_ns = role->warm_ns + (uint64_t)(role->spec->seconds * 1e9);
 }
 
 /* A stream's bytes are counted by who gets them. */
@@ -38,28 +37,46 @@ static uint64_t bytes_sunk(struct load_role *role)
 	return __atomic_load_n(&role->shared->sunk, __ATOMIC_RELAXED);
 }
 
-bool load_clock(struct load_role *role, uint64_t now)
+static void start_counting(struct load_role *role, uint64_t now)
+{
+	role->warm = true;
+	role->stop_ns = now + (uint64_t)(role->spec->seconds * 1e9);
+	role->cpu_ns = cpu_of_all(role);
+	role->shared->start_ns = now;
+	role->shared->bytes = bytes_sunk(role);
+}
+
+/* At least one operation is waited for, however short the time is. */
+static bool any_done(struct load_role *role)
+{
+	if (role->spec->kind == LOAD_STREAM)
+		return bytes_sunk(role) - role->shared->bytes >= role->spec->request;
+	return role->shared->ops > 0;
+}
+
+static void end_counting(struct load_role *role, uint64_t now)
 {
 	struct load_shared *shared = role->shared;
 
+	shared->end_ns = now;
+	shared->cpu_ns = cpu_of_all(role) - role->cpu_ns;
+	if (role->spec->kind == LOAD_STREAM) {
+		shared->bytes = bytes_sunk(role) - shared->bytes;
+		shared->ops = shared->bytes / role->spec->request;
+	}
+}
+
+bool load_clock(struct load_role *role, uint64_t now)
+{
+	if (role->shared->end_ns)
+		return true;
 	if (now < role->warm_ns)
 		return false;
-	if (!role->warm) {
-		role->warm = true;
-		role->cpu_ns = cpu_of_all(role);
-		shared->start_ns = now;
-		shared->bytes = bytes_sunk(role);
-	}
-	if (now < role->stop_ns)
+	if (!role->warm)
+		start_counting(role, now);
+	if (now < role->stop_ns || !any_done(role))
 		return false;
-	if (!shared->end_ns) {
-		shared->end_ns = now;
-		shared->cpu_ns = cpu_of_all(role) - role->cpu_ns;
-		if (role->spec->kind == LOAD_STREAM) {
-			shared->bytes = bytes_sunk(role) - shared->bytes;
-			shared->ops = shared->bytes / role->spec->request;
-		}
-	}
+	end_counting(role, now);
 	return true;
 }
 

@@ -34,7 +34,8 @@ struct load_role {
 	int epoll, listener;
 	char *in, *out; /* received into; sent from */
 	size_t room; /* of each */
-	uint64_t warm_ns, stop_ns; /* the client's: when counting starts and ends */
+	uint64_t warm_ns,
+		stop_ns; /* the client's: when counting starts; ends, once it has started */
 	bool warm; /* the client's: it has started */
 	uint64_t cpu_ns; /* of all at that time */
 };
