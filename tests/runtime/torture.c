@@ -34,7 +34,7 @@
 const char *const kind_names[] = { "turns", "pipelined", "stream", "duplex", "early",
 				   "tfo",   "half",      "reset",  "slow",   "close" };
 const char *const family_names[] = { "4", "6", "mapped", "veth4", "veth6", "vethmapped" };
-const char *const mode_names[] = { "block", "poll", "level", "edge" };
+const char *const mode_names[] = { "block", "poll", "level", "edge", "short" };
 const char *const fault_names[] = { "none",  "lose",  "double", "swap", "foreign",
 				    "short", "extra", "stall",  "reset" };
 

@@ -41,7 +41,8 @@ enum kind {
 	KINDS
 };
 enum family { F_4, F_6, F_MAPPED, F_VETH4, F_VETH6, F_VETHMAPPED, FAMILIES };
-enum mode { M_BLOCK, M_POLL, M_LEVEL, M_EDGE, MODES };
+/* Edge-triggered: calls until EAGAIN, or (SHORT) until a count is less than was asked for. */
+enum mode { M_BLOCK, M_POLL, M_LEVEL, M_EDGE, M_SHORT, MODES };
 enum fault {
 	X_NONE,
 	X_LOSE,
@@ -132,7 +133,7 @@ struct end {
 	uint32_t registered;
 	int place; /* among those that a loop polls */
 	bool can_read, can_write, on_again, hup;
-	bool once, trust_short; /* style: one read per event; a short count means EAGAIN */
+	bool once; /* one read per event, where a level triggers them */
 };
 
 struct conn {

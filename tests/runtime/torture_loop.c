@@ -101,7 +101,7 @@ static bool try_write(struct end *e)
 {
 	enum step s = e->can_write ? write_step(e, e->loop->buf) : STEP_IDLE;
 
-	if (s == STEP_BLOCKED || (s == STEP_MORE && e->trust_short && e->write_short))
+	if (s == STEP_BLOCKED || (s == STEP_MORE && e->mode == M_SHORT && e->write_short))
 		e->can_write = false;
 	return s == STEP_MORE;
 }
@@ -121,8 +121,8 @@ static bool try_read(struct end *e)
 		e->next_paused = e->loop->paused;
 		e->loop->paused = e;
 	}
-	if (s == STEP_BLOCKED || (s == STEP_MORE && e->mode != M_EDGE && e->once) ||
-	    (s == STEP_MORE && e->trust_short && e->read_short && !e->hup))
+	if (s == STEP_BLOCKED || (s == STEP_MORE && e->once) ||
+	    (s == STEP_MORE && e->mode == M_SHORT && e->read_short && !e->hup))
 		e->can_read = false;
 	return s == STEP_MORE;
 }
@@ -172,7 +172,7 @@ static void add(struct loop *l, struct end *e)
 		}
 		e->place = l->npolled;
 		l->polled[l->npolled++] = e;
-	} else if (e->mode == M_EDGE) {
+	} else if (e->mode != M_LEVEL) {
 		control(l, EPOLL_CTL_ADD, e->fd, ALL | EPOLLET, e);
 	}
 	run(e);

@@ -193,8 +193,7 @@ static void end_style(struct conn *c, int side, struct random *r)
 	/* small ones for small segments, or a stream takes for ever */
 	e->max_read = chance(r, 8) ? spread(r, 16, 4096) + c->max_size / 16 :
 				     spread(r, 16 << 10, BLOCK_BUFFER);
-	e->once = chance(r, 3);
-	e->trust_short = chance(r, 2);
+	e->once = (e->mode == M_POLL || e->mode == M_LEVEL) && chance(r, 3);
 	e->two_threads = e->mode == M_BLOCK && c->n[0] && c->n[1] &&
 			 !(c->turns && c->lead[0] == 0 && c->lead[1] == -1);
 	/* a thread that waits in recv() isn't woken when another one closes */
