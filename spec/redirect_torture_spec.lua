@@ -55,10 +55,11 @@ local function refusal()
   redirect:close()
 end
 
+local refused = refusal()
+
 local function case(name, args, options, f)
   it(name, function()
-    local why = refusal()
-    if why then return pending(why) end
+    if refused then return pending(refused) end
     local result, totals = torture(args, options)
     assert.is_true(result.connections > 0)
     f(totals)
