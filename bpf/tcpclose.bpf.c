@@ -6,6 +6,7 @@
  * TIME_WAIT begins, and nothing more can be sent or received.
  */
 #include "filter.h"
+#include "redirected.h"
 
 enum end {
 	END_FIN,
@@ -18,13 +19,17 @@ enum end {
 
 struct tcpclose_event {
 	struct conn;
-	__u64 rx_bytes DOC("payload received");
-	__u64 tx_bytes DOC("payload sent, retransmissions not counted");
+	__u64 rx_bytes DOC("payload received, also what a redirect carried past TCP");
+	__u64 tx_bytes DOC("payload sent, retransmissions not counted; also what was redirected");
+	__u64 rx_redirected_bytes DOC("how much of rx_bytes a redirect carried past TCP");
+	__u64 tx_redirected_bytes DOC("how much of tx_bytes a redirect carried past TCP");
+	__u64 rx_redirected_msgs DOC("in how many messages that came");
+	__u64 tx_redirected_msgs DOC("in how many messages that went");
 	opt_u64 duration_ns DOC("SYN sent (or connection accepted by the kernel) to the end");
 	__u32 srtt_us DOC("smoothed round-trip time at the end");
 	__u32 retrans DOC("segments retransmitted");
-	__u32 segs_in DOC("segments received");
-	__u32 segs_out DOC("segments sent");
+	__u32 segs_in DOC("segments received; redirected payload makes none");
+	__u32 segs_out DOC("segments sent; redirected payload makes none");
 	__u32 closer_pid DOC("process that closed or shut down this side first; 0: none did");
 	char closer_comm[16] DOC("its name");
 	enum end ended DOC("fin, rst_sent, rst_received, timeout, aborted or error");
@@ -83,6 +88,19 @@ static __always_inline void set_counters(struct tcpclose_event *ev, const struct
 	ev->segs_out = tp->segs_out;
 }
 
+static __always_inline void add_redirected(struct tcpclose_event *ev, const struct sock *sk)
+{
+	struct redirected past;
+
+	redirected_of(&past, sk->__sk_common.skc_cookie.counter);
+	ev->rx_bytes += past.rx_bytes;
+	ev->tx_bytes += past.tx_bytes;
+	ev->rx_redirected_bytes = past.rx_bytes;
+	ev->tx_redirected_bytes = past.tx_bytes;
+	ev->rx_redirected_msgs = past.rx_msgs;
+	ev->tx_redirected_msgs = past.tx_msgs;
+}
+
 static __always_inline void set_life(struct tcpclose_event *ev, const struct sock_life *life)
 {
 	if (!life) {
@@ -118,6 +136,7 @@ int BPF_PROG(state, const struct sock *sk, int oldstate, int newstate)
 	if (!filter_passes(c))
 		return 0;
 	set_counters(&ev, sk);
+	add_redirected(&ev, sk);
 	set_life(&ev, life);
 	ev.ended = how_ended(sk, life, oldstate);
 	return event_send(&ev, sizeof(ev), ev.ts_ns);

@@ -14,6 +14,7 @@
 #include "probe_priv.h"
 #include "probe_setup.h"
 #include "pump.h"
+#include "redirect_found.h"
 #include "stacks.h"
 #include "tracer.h"
 #include "util.h"
@@ -55,6 +56,7 @@ void probe_close(struct probe *p)
 		return;
 	points_watch_free(p->watch);
 	probe_packets_stop(p);
+	redirect_found_free(p->redirects);
 	object_close(p->obj);
 	if (p->number != UINT32_MAX)
 		tracer_remove_probe(p->tracer, p->number);
@@ -138,6 +140,7 @@ int probe_setup_object(void *arg, struct bpf_object *obj, struct err *err)
 
 	probe_setup(obj, p->number);
 	probe_packets_setup(p, obj);
+	redirect_found_setup(obj);
 	rc = share_map(p, obj, "events", ring_fd(p->ring), err);
 	if (!rc)
 		rc = share_map(p, obj, "wakeups", ring_wakeups_fd(p->ring), err);
@@ -168,6 +171,19 @@ static int use_stacks(struct probe *p, struct err *err)
 	return stacks_set_map(p->stacks, map, err) ? err_prefix(err, "%s", p->name) : 0;
 }
 
+/* After this the object may be another one. */
+static void forget_redirects(struct probe *p)
+{
+	redirect_found_free(p->redirects);
+	p->redirects = NULL;
+}
+
+static int find_redirects(struct probe *p, struct err *err)
+{
+	return redirect_found_new(&p->redirects, tracer_loop(p->tracer), object_bpf(p->obj),
+				  p->socks_fd, err);
+}
+
 int probe_load(struct probe *p, struct err *err)
 {
 	int rc = probe_packets_check(p, err);
@@ -179,12 +195,15 @@ int probe_load(struct probe *p, struct err *err)
 		rc = take_ring(p, err);
 	if (!rc && p->uses_socks && p->socks_fd < 0)
 		rc = tracer_socks_get(p->tracer, *p->way ? p->way : NULL, &p->socks_fd, err);
+	forget_redirects(p);
 	if (!rc)
 		rc = probe_load_object(p, err);
 	if (!rc)
 		rc = apply_filter(p, err);
 	if (!rc)
 		rc = use_stacks(p, err);
+	if (!rc)
+		rc = find_redirects(p, err);
 	if (!rc)
 		p->state = PROBE_LOADED;
 	return rc;

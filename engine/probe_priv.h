@@ -12,6 +12,7 @@ struct loop_timer;
 struct object;
 struct points_watch;
 struct pump;
+struct redirect_found;
 struct ring;
 
 struct probe {
@@ -34,6 +35,7 @@ struct probe {
 	struct pump *pump; /* of its own ring */
 	struct stack_texts *stacks; /* the layout's; NULL: the object has no map of stacks */
 	struct points_watch *watch; /* for modules that bring points; NULL: not needed */
+	struct redirect_found *redirects; /* NULL: the object does not ask what they carry */
 	bool uses_socks;
 	int socks_fd;
 	probe_sink sink;

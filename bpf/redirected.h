@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * redirected.h - what the redirect has carried past TCP, for probes: the kernel's counters of a socket
+ * do not know of it.
+ *
+ * Each redirect has a map `redirect_flows` (redirect.h), in this process or in another one. The engine
+ * looks for them and puts them into the slots of `redirects` (engine/redirect_found.c).
+ */
+#ifndef BPFNET_REDIRECTED_H
+#define BPFNET_REDIRECTED_H
+
+#include "probe.h"
+
+#define MAX_REDIRECTS 8
+
+/* How struct flow of redirect.h begins; the engine sets the map's value to its whole size. */
+struct redirected_flow {
+	__u64 peer;
+	__u64 sk;
+	__u64 peer_sk;
+	__u64 bytes; /* sent past TCP */
+	__u64 msgs;
+};
+
+/* BPF_F_NO_PREALLOC is taken away where the redirect's maps have not got it either. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, MAX_REDIRECTS);
+	__type(key, __u32);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_HASH);
+			__uint(max_entries, 1);
+			__uint(map_flags, BPF_F_NO_PREALLOC);
+			__uint(key_size, sizeof(__u64));
+			__uint(value_size, sizeof(struct redirected_flow));
+		});
+} redirects SEC(".maps");
+
+/* Slots up to here may be in use, so that a host without a redirect pays for one comparison. */
+volatile __u32 redirects_used;
+
+struct redirected {
+	__u64 rx_bytes;
+	__u64 tx_bytes;
+	__u64 rx_msgs;
+	__u64 tx_msgs;
+};
+
+/*
+ * Adds up over all redirects, for a connection may have been in one after the other. What an end
+ * received is what its peer sent. cookie: the kernel's own of the socket; 0: it has none.
+ */
+static __always_inline void redirected_of(struct redirected *sum, __u64 cookie)
+{
+	const struct redirected_flow *flow, *peer;
+	void *flows;
+
+	sum->rx_bytes = sum->tx_bytes = sum->rx_msgs = sum->tx_msgs = 0;
+	for (__u32 i = 0; i < MAX_REDIRECTS && i < redirects_used; i++) {
+		flows = bpf_map_lookup_elem(&redirects, &i);
+		flow = flows ? bpf_map_lookup_elem(flows, &cookie) : NULL;
+		if (!flow)
+			continue;
+		sum->tx_bytes += flow->bytes;
+		sum->tx_msgs += flow->msgs;
+		peer = bpf_map_lookup_elem(flows, &flow->peer);
+		if (!peer)
+			continue;
+		sum->rx_bytes += peer->bytes;
+		sum->rx_msgs += peer->msgs;
+	}
+}
+
+#endif
