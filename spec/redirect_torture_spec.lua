@@ -85,7 +85,7 @@ describe("every byte is where it belongs while the redirect comes and goes", fun
 
   case("1 connection", "-c 1 -z 512 " .. turns, more, some)
   case("50 connections of all kinds", "-c 50", more, some)
-  case(many .. " connections of all kinds", "-c " .. many, { rounds = 2, seconds = 2.5 }, some)
+  case(many .. " connections of all kinds", "-z 1K -c " .. many, { rounds = 2, seconds = 2.5 }, some)
   for _, family in ipairs { "4", "6", "mapped", "veth4", "veth6", "vethmapped" } do
     case("family " .. family, "-c 20 -z 4096 " .. turns .. "-f " .. family, few, some)
   end

@@ -14,7 +14,7 @@ local SUMS = { "connections", "bytes", "segments", "resets", "eagains", "error_c
 local PIECES = {
   { args = "-c 50", seconds = 1.5 },
   { args = "-c 200 -k close,tfo,early,reset,half -z 16K", seconds = 0.4 },
-  { args = "-c 5000", seconds = 3 },
+  { args = "-c 5000 -z 4K", seconds = 3 },
   { args = "-c 100 -k turns -u level,edge,short -z 4K", seconds = 1.5 },
   { args = "-c 1", seconds = 1.5 },
   { args = "-c 50 -e", seconds = 0.4, policy = { blocking = true } },

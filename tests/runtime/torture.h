@@ -132,7 +132,7 @@ struct end {
 	struct end *next, *next_again, *next_paused;
 	uint32_t registered;
 	int place; /* among those that a loop polls */
-	bool can_read, can_write, on_again, hup;
+	bool can_read, can_write, on_again, hup, closed;
 	bool once; /* one read per event, where a level triggers them */
 };
 
@@ -149,6 +149,7 @@ struct conn {
 	atomic_int n[2]; /* segments of each direction, before the tail */
 	int tail[2]; /* segments that wait for the other end's end of stream */
 	int lead[2]; /* how many segments one may be ahead of the other end */
+	int prelude; /* segments that take turns, and are small, before all that */
 	uint64_t reset_at; /* bytes of the ender */
 	int listener;
 	struct end end[2];
@@ -216,6 +217,7 @@ void end_over(struct end *e);
 int conns_idle(uint64_t ms, void (*f)(struct conn *c));
 
 /* torture_error.c */
+void error_add(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void conn_fail(struct conn *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 bool errors_stuck(void);
 void errors_print(FILE *out);

@@ -8,33 +8,42 @@
 
 #include "torture.h"
 
-static char texts[MAX_ERRORS][768];
+static char texts[MAX_ERRORS][800];
 static atomic_int errors;
 
 static const char *const states[] = { "?",          "ESTABLISHED", "SYN_SENT",  "SYN_RECV",
 				      "FIN_WAIT1",  "FIN_WAIT2",   "TIME_WAIT", "CLOSE",
 				      "CLOSE_WAIT", "LAST_ACK",    "LISTEN",    "CLOSING" };
 
-/* The first error of a connection counts, and ends it; after many of them the run ends. */
-void conn_fail(struct conn *c, const char *fmt, ...)
+/* After many of them the run ends. */
+void error_add(const char *fmt, ...)
 {
-	int n, len;
+	int n = errors++;
 	va_list args;
 
-	if (atomic_exchange(&c->failed, true))
-		return;
-	n = errors++;
 	if (n + 1 >= MAX_ERRORS)
 		stopping = true;
 	if (n >= MAX_ERRORS)
 		return;
-	len = snprintf(texts[n], sizeof(texts[n]),
-		       "connection %ju (%s, %s, %s to %s): ", (uintmax_t)c->id, kind_names[c->kind],
-		       family_names[c->family], mode_names[c->end[0].mode],
-		       mode_names[c->end[1].mode]);
 	va_start(args, fmt);
-	vsnprintf(texts[n] + len, sizeof(texts[n]) - len, fmt, args);
+	vsnprintf(texts[n], sizeof(texts[n]), fmt, args);
 	va_end(args);
+}
+
+/* The first error of a connection counts, and ends it. */
+void conn_fail(struct conn *c, const char *fmt, ...)
+{
+	char text[700];
+	va_list args;
+
+	if (atomic_exchange(&c->failed, true))
+		return;
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	error_add("connection %ju (%s, %s, %s to %s): %s", (uintmax_t)c->id, kind_names[c->kind],
+		  family_names[c->family], mode_names[c->end[0].mode], mode_names[c->end[1].mode],
+		  text);
 }
 
 int errors_count(void)

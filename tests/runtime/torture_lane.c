@@ -27,7 +27,8 @@ bool write_over(struct end *e)
 bool gate_open(struct end *e)
 {
 	struct conn *c = e->conn;
-	int need = e->tx_seg - c->lead[e->side], others = c->n[!e->side];
+	int lead = e->tx_seg < c->prelude ? -e->side : c->lead[e->side];
+	int need = e->tx_seg - lead, others = c->n[!e->side];
 
 	if (e->tx_seg >= c->n[e->side])
 		return e->eof;

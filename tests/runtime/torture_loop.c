@@ -18,6 +18,7 @@
 #define STEPS     16 /* of one end before it is the others' turn */
 #define EVENTS    256
 #define ALL       (EPOLLIN | EPOLLOUT | EPOLLRDHUP)
+#define ALIGN     8 /* of addresses */
 #define LAST_WORD (EPOLLRDHUP | EPOLLHUP | EPOLLERR)
 
 struct listener {
@@ -39,6 +40,22 @@ struct loop {
 
 static struct loop loops[LOOPS + 1];
 static struct listener listeners[LISTENERS];
+
+/*
+ * What epoll is given for an end: its address, and which connection it is of.  A socket that is
+ * closed takes its registration with it, unless somebody else holds the file as well.
+ */
+static void *tag(struct end *e)
+{
+	return (char *)e + e->conn->id % ALIGN;
+}
+
+static bool is_stale(struct end *e, unsigned number)
+{
+	struct conn *c = e->conn;
+
+	return !c || e->closed || c->id % ALIGN != number;
+}
 
 static void control(struct loop *l, int op, int fd, uint32_t events, void *data)
 {
@@ -67,7 +84,7 @@ static void register_level(struct end *e)
 	int op = !e->registered ? EPOLL_CTL_ADD : events ? EPOLL_CTL_MOD : EPOLL_CTL_DEL;
 
 	if (events != e->registered)
-		control(e->loop, op, e->fd, events, e);
+		control(e->loop, op, e->fd, events, tag(e));
 	e->registered = events;
 }
 
@@ -94,6 +111,7 @@ static void leave(struct end *e)
 		l->polled[e->place] = l->polled[--l->npolled];
 		l->polled[e->place]->place = e->place;
 	}
+	e->closed = true;
 	end_over(e); /* closing takes it out of epoll */
 }
 
@@ -173,7 +191,7 @@ static void add(struct loop *l, struct end *e)
 		e->place = l->npolled;
 		l->polled[l->npolled++] = e;
 	} else if (e->mode != M_LEVEL) {
-		control(l, EPOLL_CTL_ADD, e->fd, ALL | EPOLLET, e);
+		control(l, EPOLL_CTL_ADD, e->fd, ALL | EPOLLET, tag(e));
 	}
 	run(e);
 }
@@ -226,12 +244,16 @@ static void wait_epoll(struct loop *l)
 	int n = epoll_wait(l->epoll, ev, EVENTS, until_pause(l));
 
 	for (int i = 0; i < n; i++) {
-		enum what *what = ev[i].data.ptr;
+		unsigned number = (uintptr_t)ev[i].data.ptr % ALIGN;
+		enum what *what = (void *)((char *)ev[i].data.ptr - number);
 
 		if (!what)
 			take_inbox(l);
 		else if (*what == W_LISTENER)
 			accept_some(((struct listener *)what)->number);
+		else if (is_stale((struct end *)what, number))
+			error_add("epoll tells of a socket that has been closed: events %#x",
+				  ev[i].events);
 		else
 			happened((struct end *)what, ev[i].events);
 	}

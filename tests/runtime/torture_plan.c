@@ -7,6 +7,8 @@
 
 #include "torture.h"
 
+#define PRELUDE_MOST 512 /* bytes of a segment */
+
 /* In 100 connections; the first live for hundreds of turns: those that a redirect takes. */
 static const int weights[KINDS] = {
 	[K_TURNS] = 55, [K_PIPELINED] = 5, [K_STREAM] = 5, [K_DUPLEX] = 5, [K_EARLY] = 6,
@@ -121,6 +123,16 @@ static void plan_any(struct conn *c, struct random *r)
 	}
 }
 
+/* Some take turns at first, and are taken over; what comes then is less polite. */
+static void plan_prelude(struct conn *c, struct random *r)
+{
+	if (chance(r, 3))
+		return;
+	c->prelude = spread(r, 20, 400);
+	c->n[0] += c->prelude;
+	c->n[1] += c->prelude;
+}
+
 static void plan_kind(struct conn *c, struct random *r)
 {
 	switch (c->kind) {
@@ -151,6 +163,8 @@ static void plan_kind(struct conn *c, struct random *r)
 	default:
 		plan_any(c, r);
 	}
+	if (c->kind != K_TURNS && c->kind != K_EARLY && c->kind != K_TFO && c->kind != K_CLOSE)
+		plan_prelude(c, r);
 }
 
 static void plan_end(struct conn *c, struct random *r)
@@ -168,7 +182,7 @@ static void plan_end(struct conn *c, struct random *r)
 	/* a client knows only by what it has read that somebody accepted */
 	if (c->ending == E_RESET && !c->n[1])
 		c->ender = 1;
-	c->reset_at = spread(r, 1, 1 << 18) - c->ender;
+	c->reset_at = spread(r, 1, 1 << 18) - c->ender + c->prelude * below(r, PRELUDE_MOST);
 }
 
 /* Small ones most: a connection in turns that moves much at a time is a rare one. */
@@ -228,6 +242,8 @@ size_t plan_size(const struct conn *c, int dir, int seg)
 {
 	struct random r = { .state = mix(opt.seed ^ c->id << 1 ^ dir) + seg };
 
+	if (seg < c->prelude)
+		return 1 + below(&r, opt.size < PRELUDE_MOST ? opt.size : PRELUDE_MOST);
 	if (c->fixed_size)
 		return c->max_size;
 	return chance(&r, 4) ? 1 + below(&r, c->max_size) : spread(&r, 1, c->max_size);
