@@ -37,7 +37,7 @@ local function totals(file, connections, gib)
   print(("%d pieces: %d connections, %.1f GiB, %d resets; %d redirects took %d connections, %.1f GiB in %d"
     .. " messages went past the stack; %d errors"):format(#all, sum.connections, sum.bytes / GIB, sum.resets,
     sum.redirects, sum.taken, sum.redirected_bytes / GIB, sum.redirected_msgs, sum.error_count))
-  if sum.error_count + sum.unfinished > 0 then os.exit(1) end
+  if sum.error_count > 0 or sum.unfinished > 0 then os.exit(1) end
   os.exit(sum.connections >= connections and sum.bytes >= gib * GIB and 0 or 3)
 end
 
