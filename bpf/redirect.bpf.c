@@ -34,12 +34,21 @@ static __always_inline bool is_settled(struct flow *flow, const struct flow *oth
 	return true;
 }
 
+#define COUNT_ANEW_MSGS 64
+
+/*
+ * What waits there is what was sent since its queue was seen empty, which a queue seldom is just when
+ * there is no more room: so it is looked at with the first message of each turn, too.
+ */
 static __always_inline bool has_room(struct flow *flow, __u32 size, const struct config *cfg)
 {
-	if (flow->queued_msgs < cfg->queue_msgs && flow->queued_bytes + size <= cfg->queue_bytes)
+	bool full = flow->queued_msgs >= cfg->queue_msgs ||
+		    flow->queued_bytes + size > cfg->queue_bytes;
+
+	if (!full && flow->run_msgs != 1 && flow->queued_msgs % COUNT_ANEW_MSGS)
 		return true;
 	if (!queue_is_empty((const void *)flow->peer_sk))
-		return false;
+		return !full;
 	flow->queued_msgs = 0;
 	flow->queued_bytes = 0;
 	return size <= cfg->queue_bytes;
@@ -95,6 +104,24 @@ static __always_inline enum why no_longer_fit(const struct tcp_sock *tp, const s
 	return has_odd_options(tp, true) ? WHY_OPTION : WHY_NONE;
 }
 
+static __always_inline bool is_inside(const struct flow *flow)
+{
+	return is_on(flow) || flow->mode == MODE_PASSING;
+}
+
+#define OVERDUE_NS 500000000ULL
+
+/* Its queue has not been empty for so long that the risk is taken: the engine wakes whoever it hits. */
+static __always_inline bool is_overdue(const struct flow *flow)
+{
+	return flow->mode == MODE_PASSING && bpf_ktime_get_ns() - flow->left_ns > OVERDUE_NS;
+}
+
+/*
+ * Whoever waits for an edge of epoll, and takes a short count for the end, does not see what came by TCP
+ * behind something that was redirected and not read yet. So nothing goes back to TCP before the other
+ * end has read all, unless there is no room.
+ */
 static __always_inline bool goes_past(struct flow *flow, const struct tcp_sock *tp, __u64 cookie,
 				      __u32 size)
 {
@@ -102,15 +129,20 @@ static __always_inline bool goes_past(struct flow *flow, const struct tcp_sock *
 	const struct config *cfg = config();
 	enum why why;
 
-	if (!is_on(flow) || !other || !is_on(other) || !cfg || !may_go_past(cfg))
+	if (!cfg || !other || !is_inside(flow) || !is_inside(other))
 		return false;
 	why = no_longer_fit(tp, flow, cfg);
 	if (!why && is_stream(flow, other, size, cfg))
 		why = WHY_STREAM;
 	if (why && flow->mode == MODE_ON)
 		let_go(flow, other, why, cookie);
-	return why != WHY_ULP && nothing_ahead(flow, tp) &&
-	       (!cfg->blocking || is_settled(flow, other, cfg)) && has_room(flow, size, cfg);
+	if (why == WHY_ULP || !nothing_ahead(flow, tp) ||
+	    (cfg->blocking && !is_settled(flow, other, cfg)))
+		return false;
+	if (!(is_on(flow) && is_on(other) && may_go_past(cfg)) &&
+	    (queue_is_empty((const void *)flow->peer_sk) || is_overdue(flow)))
+		return false;
+	return has_room(flow, size, cfg);
 }
 
 SEC("sk_msg")

@@ -213,6 +213,14 @@ struct {
 	__type(value, __u64);
 } ports_excluded SEC(".maps");
 
+/* Cookies of sockets that the program `wake` is to look for. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u64);
+	__type(value, __u32);
+} waking SEC(".maps");
+
 /* Ids of the cgroups that are meant. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -262,6 +270,7 @@ struct totals {
 	__u64 refused;
 	__u64 left;
 	__u64 lost_notices;
+	__u64 woken;
 	struct amounts closed; /* of ends that are forgotten */
 	/* What the last sweep has found; the engine sets it to zero before. */
 	struct amounts known;

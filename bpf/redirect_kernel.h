@@ -10,6 +10,7 @@
 
 enum { SK_DROP, SK_PASS };
 enum { BPF_F_INGRESS = 1 };
+enum { SOL_SOCKET = 1, SO_RCVLOWAT = 18 };
 enum { BPF_LOCAL_STORAGE_GET_F_CREATE = 1 };
 
 /* What a sockops program is called for, and the flags that ask for it. */
@@ -59,6 +60,13 @@ struct sk_msg_md {
 	__u32 local_port;
 	__u32 size;
 	struct bpf_sock *sk;
+};
+
+struct bpf_iter__tcp {
+	struct bpf_iter_meta *meta;
+	struct sock_common *sk_common;
+	__u32 uid;
+	__u32 zero;
 };
 
 struct bpf_iter__bpf_sk_storage_map {

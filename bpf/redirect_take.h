@@ -146,7 +146,7 @@ static __always_inline bool is_calm(const struct flow *flow, __u64 cookie, const
 	return !is_there(flow, cookie) || (is_quiet(sk, cfg) && queue_is_empty(sk));
 }
 
-static __always_inline bool is_inside(const struct flow *flow)
+static __always_inline bool is_going(const struct flow *flow)
 {
 	return flow->mode == MODE_LEAVING || flow->mode == MODE_PASSING;
 }
@@ -184,10 +184,11 @@ static __always_inline void try_cut(struct flow *flow, struct flow *other, __u64
 	}
 }
 
-/* What the engine is to do: forget a flow, or wake the process that has a socket. */
+/* What the engine is to do: forget a flow, or wake whoever waits for a socket. */
 struct chore {
 	__u64 cookie;
-	__u64 ino; /* 0: forget */
+	__u32 netns; /* of the socket to wake; 0: forget */
+	__u32 zero;
 };
 
 /* An end whose other end is gone, or never came: nothing will be put into its queue any more. */
@@ -213,11 +214,11 @@ static __always_inline void tidy(struct flow *flow, struct flow *other, __u64 co
 	}
 	if (flow->mode == MODE_ON && !paired)
 		leave(flow, MODE_PASSING, WHY_ALONE, now_ns);
-	if (!is_inside(flow))
+	if (!is_going(flow))
 		return;
 	if (!paired)
 		cut_single(flow, cookie, now_ns, cfg);
-	else if (is_inside(other))
+	else if (is_going(other))
 		try_cut(flow, other, cookie, now_ns, cfg);
 	else
 		leave(other, flow->mode, flow->why, now_ns);
@@ -247,17 +248,14 @@ static __always_inline void look_for_unread(struct flow *flow, struct flow *othe
 }
 
 /* It is out of the map: has it something to read that its process may not know of? */
-static __always_inline void poke(struct bpf_iter__bpf_map_elem *ctx, struct flow *flow,
-				 __u64 cookie)
+static __always_inline void ask_to_wake(struct bpf_iter__bpf_map_elem *ctx, struct flow *flow,
+					__u64 cookie)
 {
 	const struct tcp_sock *tp = (const void *)flow->sk;
-	struct chore chore = { .cookie = cookie };
+	struct chore chore = { .cookie = cookie, .netns = flow->tuple.netns };
 
 	flow->poke = false;
-	if (BPF_CORE_READ(tp, copied_seq) == BPF_CORE_READ(tp, rcv_nxt) || !is_there(flow, cookie))
-		return;
-	chore.ino = sock_ino((const void *)tp);
-	if (chore.ino)
+	if (BPF_CORE_READ(tp, copied_seq) != BPF_CORE_READ(tp, rcv_nxt) && is_there(flow, cookie))
 		bpf_seq_write(ctx->meta->seq, &chore, sizeof(chore));
 }
 
@@ -273,7 +271,7 @@ static __always_inline void count_state(struct totals *all, const struct flow *f
 {
 	add_up(&all->known, flow);
 	all->live += flow->mode == MODE_ON;
-	all->leaving += is_inside(flow) || flow->mode == MODE_ALONE;
+	all->leaving += is_going(flow) || flow->mode == MODE_ALONE;
 	all->unread += flow->mode == MODE_ON && flow->passing;
 }
 
@@ -283,6 +281,35 @@ static __always_inline bool is_over(const struct flow *flow, __u64 cookie)
 	const struct sock *sk = (const void *)flow->sk;
 
 	return !is_there(flow, cookie) || BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE;
+}
+
+/* The other end may still be open, and what this one has sent is what that one has received. */
+static __always_inline bool is_forgettable(const struct flow *flow)
+{
+	__u64 peer = flow->peer;
+	const struct flow *other = bpf_map_lookup_elem(&redirect_flows, &peer);
+
+	return !other || other->mode == MODE_CLOSED;
+}
+
+/*
+ * Run in a namespace that has sockets of the map `waking`: tcp_set_rcvlowat() tells all who wait that
+ * there is something to read, if there is. The value is the usual one, others are not taken.
+ */
+SEC("iter/tcp")
+int wake(struct bpf_iter__tcp *ctx)
+{
+	struct tcp_sock *tp = ctx->sk_common ? bpf_skc_to_tcp_sock(ctx->sk_common) : NULL;
+	int low = 1;
+	__u64 cookie;
+
+	if (!tp)
+		return 0;
+	cookie = bpf_get_socket_cookie(tp);
+	if (bpf_map_lookup_elem(&waking, &cookie) &&
+	    bpf_setsockopt(tp, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof(low)) == 0)
+		TALLY(woken);
+	return 0;
 }
 
 /* Goes through all flows; prints chores. */
@@ -309,8 +336,8 @@ int sweep(struct bpf_iter__bpf_map_elem *ctx)
 			look_for_unread(flow, other, now_ns);
 		tidy(flow, other, chore.cookie, now_ns, cfg);
 		if (flow->mode == MODE_LEFT && flow->poke)
-			poke(ctx, flow, chore.cookie);
-	} else if (now_ns - flow->left_ns > REMEMBER_NS) {
+			ask_to_wake(ctx, flow, chore.cookie);
+	} else if (now_ns - flow->left_ns > REMEMBER_NS && is_forgettable(flow)) {
 		add_up(&all->closed, flow);
 		bpf_seq_write(ctx->meta->seq, &chore, sizeof(chore));
 		return 0;

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include "globals.h"
@@ -13,7 +11,6 @@
 #include "probe_setup.h"
 #include "redirect_kernels.h"
 #include "redirect_priv.h"
-#include "redirect_trial.h"
 #include "skels.h"
 #include "util.h"
 
@@ -53,12 +50,12 @@ static int load(struct redirect *r, struct err *err)
 	return rc ? rc : object_load(r->obj, setup, r, NULL, err);
 }
 
-static int map_fd(const struct redirect *r, const char *name)
+int redirect_map(const struct redirect *r, const char *name)
 {
 	return bpf_map__fd(bpf_object__find_map_by_name(object_bpf(r->obj), name));
 }
 
-static struct bpf_program *program(const struct redirect *r, const char *name)
+struct bpf_program *redirect_program(const struct redirect *r, const char *name)
 {
 	return bpf_object__find_program_by_name(object_bpf(r->obj), name);
 }
@@ -84,7 +81,7 @@ static const struct redirect_policy usual = {
 	.stream_bytes = 1 << 20,
 	.stream_msgs = 256,
 	.queue_bytes = 4 << 20,
-	.queue_msgs = 1024,
+	.queue_msgs = 4096,
 };
 
 static void set_policy(volatile struct redirect_config *c, const struct redirect_policy *p)
@@ -105,7 +102,7 @@ static void set_policy(volatile struct redirect_config *c, const struct redirect
 static void *map_memory(const struct redirect *r, const char *map)
 {
 	void *at = mmap(NULL, (size_t)getpagesize(), PROT_READ | PROT_WRITE, MAP_SHARED,
-			map_fd(r, map), 0);
+			redirect_map(r, map), 0);
 
 	return at == MAP_FAILED ? NULL : at;
 }
@@ -118,10 +115,11 @@ static void unmap(volatile void *memory)
 
 static int configure(struct redirect *r, const struct redirect_opts *opts, struct err *err)
 {
-	int rc = set_ports(map_fd(r, "ports"), opts->ports, opts->nr_ports);
+	int rc = set_ports(redirect_map(r, "ports"), opts->ports, opts->nr_ports);
 
 	if (!rc)
-		rc = set_ports(map_fd(r, "ports_excluded"), opts->excluded, opts->nr_excluded);
+		rc = set_ports(redirect_map(r, "ports_excluded"), opts->excluded,
+			       opts->nr_excluded);
 	if (rc)
 		return err_sys(err, rc, "redirect: can't set the ports");
 	r->config = map_memory(r, "configs");
@@ -140,90 +138,6 @@ static int configure(struct redirect *r, const struct redirect_opts *opts, struc
 			       "redirect: blocking sockets need the address of a kernel function, "
 			       "which /proc/kallsyms does not show");
 	return 0;
-}
-
-static struct bpf_link *iterator(struct redirect *r, const char *name, const char *map)
-{
-	LIBBPF_OPTS(bpf_iter_attach_opts, opts);
-	union bpf_iter_link_info info = { .map.map_fd = map ? (uint32_t)map_fd(r, map) : 0 };
-
-	if (map) {
-		opts.link_info = &info;
-		opts.link_info_len = sizeof(info);
-	}
-	return bpf_program__attach_iter(program(r, name), &opts);
-}
-
-static int attach_inside(struct redirect *r, struct err *err)
-{
-	int rc;
-
-	r->sockets_fd = map_fd(r, "sockets");
-	r->flows_fd = map_fd(r, "redirect_flows");
-	r->refused_fd = map_fd(r, "refused");
-	r->ready_fd = map_fd(r, "ready");
-	r->notices_fd = map_fd(r, "notices");
-	rc = bpf_prog_attach(bpf_program__fd(program(r, "message")), r->sockets_fd,
-			     BPF_SK_MSG_VERDICT, 0);
-	if (rc)
-		return err_sys(err, -errno, "redirect: can't attach to its own map");
-	r->config->goes_on = redirect_fionread_is_wrong(r->sockets_fd);
-	r->taker = iterator(r, "take_wanted", "candidates");
-	r->sweeper = iterator(r, "sweep", "redirect_flows");
-	r->adopter = iterator(r, "adopt", NULL);
-	r->sampler = iterator(r, "sample", "watched");
-	if (!r->taker || !r->sweeper || !r->adopter || !r->sampler)
-		return err_sys(err, -errno, "redirect: can't make its iterators");
-	r->sweep_fd = bpf_link__fd(r->sweeper);
-	return 0;
-}
-
-static int attach_cgroup(struct redirect *r, const char *path, struct err *err)
-{
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc;
-
-	if (fd < 0)
-		return err_sys(err, -errno, "redirect: can't open cgroup \"%s\"", path);
-	r->links[r->nr_links] = bpf_program__attach_cgroup(program(r, "watch"), fd);
-	rc = r->links[r->nr_links] ? 0 : -errno;
-	close_fd(&fd);
-	if (!rc) {
-		r->nr_links++;
-		return 0;
-	}
-	err_sys(err, rc, "redirect: can't attach to cgroup \"%s\"", path);
-	if (rc == -EPERM)
-		err_hint(err,
-			 "another program is attached there that allows no others; bpftool "
-			 "cgroup show %s",
-			 path);
-	return rc;
-}
-
-/* The kernel's id of a cgroup is its directory's inode number. */
-static int add_scope(const struct redirect *r, const char *path)
-{
-	uint32_t one = 1;
-	uint64_t id;
-	struct stat st;
-
-	if (stat(path, &st))
-		return -errno;
-	id = st.st_ino;
-	return bpf_map_update_elem(map_fd(r, "scopes"), &id, &one, BPF_ANY);
-}
-
-static int attach_cgroups(struct redirect *r, const struct redirect_opts *opts, struct err *err)
-{
-	int rc = 0;
-
-	for (int i = 0; i < opts->nr_cgroups && !rc; i++) {
-		rc = add_scope(r, opts->cgroups[i]);
-		if (rc)
-			return err_sys(err, rc, "redirect: cgroup \"%s\"", opts->cgroups[i]);
-		rc = attach_cgroup(r, opts->cgroups[i], err);
-	}
-	return rc;
 }
 
 static int check_kernel(struct err *err)
@@ -284,9 +198,9 @@ int redirect_start(struct redirect **out, struct loop *loop, const struct redire
 	if (!rc)
 		rc = configure(r, opts, err);
 	if (!rc)
-		rc = attach_inside(r, err);
+		rc = redirect_attach(r, err);
 	if (!rc)
-		rc = attach_cgroups(r, opts, err);
+		rc = redirect_attach_cgroups(r, opts, err);
 	if (!rc)
 		rc = redirect_run(r, err);
 	if (rc) {
@@ -332,6 +246,7 @@ void redirect_free(struct redirect *r)
 	bpf_link__destroy(r->sweeper);
 	bpf_link__destroy(r->adopter);
 	bpf_link__destroy(r->sampler);
+	bpf_link__destroy(r->waker);
 	unmap(r->config);
 	unmap(r->totals);
 	object_close(r->obj);

@@ -71,7 +71,8 @@ struct redirect_notice {
 
 struct redirect_chore {
 	uint64_t cookie;
-	uint64_t ino; /* 0: forget the flow, else wake its process */
+	uint32_t netns; /* 0: forget the flow, else wake who waits for the socket */
+	uint32_t zero;
 };
 
 struct redirect_config {
@@ -105,6 +106,7 @@ struct redirect_totals {
 	uint64_t refused;
 	uint64_t left;
 	uint64_t lost_notices;
+	uint64_t woken;
 	struct redirect_amounts closed;
 	struct redirect_amounts known; /* from here on: of the last sweep */
 	uint64_t live;

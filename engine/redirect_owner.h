@@ -8,10 +8,4 @@
 
 /* True if one of the processes has a descriptor of that socket. */
 bool socket_is_of(uint64_t ino, const int *pids, int n);
-/*
- * Makes the kernel tell the socket's process anew that there is something to read, if there is: whoever
- * waits in poll() or epoll_wait() looks again. 0; -ENOENT: no process has it; -errno.
- */
-int socket_poke(uint64_t ino);
-
 #endif

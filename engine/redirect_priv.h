@@ -6,6 +6,7 @@
 #include "redirect.h"
 
 struct bpf_link;
+struct bpf_program;
 struct loop_timer;
 struct loop_watch;
 struct object;
@@ -23,11 +24,13 @@ struct redirect {
 	int sweep_fd; /* its descriptor */
 	struct bpf_link *adopter;
 	struct bpf_link *sampler;
+	struct bpf_link *waker; /* NULL: nobody can be told */
 	bool sampling; /* connections that were there before are still around */
 	int sockets_fd;
 	int flows_fd;
 	int refused_fd;
 	int ready_fd;
+	int waking_fd;
 	int notices_fd;
 	int *pids; /* see struct redirect_opts */
 	int nr_pids;
@@ -47,6 +50,14 @@ struct redirect {
 	int info_fd; /* what other processes see; 0: they don't */
 };
 
+/* Of the loaded object, by name. */
+int redirect_map(const struct redirect *r, const char *name);
+struct bpf_program *redirect_program(const struct redirect *r, const char *name);
+
+/* Attaches what works inside: nothing is watched yet. 0 or -errno. */
+int redirect_attach(struct redirect *r, struct err *err);
+/* From here on connections are watched. 0 or -errno. */
+int redirect_attach_cgroups(struct redirect *r, const struct redirect_opts *opts, struct err *err);
 /* The manager: starts to listen and to keep time. 0 or -errno. */
 int redirect_run(struct redirect *r, struct err *err);
 void redirect_halt(struct redirect *r);

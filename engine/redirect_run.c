@@ -11,6 +11,7 @@
 #include "loop.h"
 #include "redirect_owner.h"
 #include "redirect_priv.h"
+#include "redirect_wake.h"
 #include "util.h"
 
 #define WHY_SCOPE     10 /* of bpf/redirect.h */
@@ -62,13 +63,25 @@ static void take_wanted(struct redirect *r)
 		loop_timer_set(r->timer, RETRY_NS, TICK_NS);
 }
 
+static void wake(struct redirect *r, const struct redirect_chore *chore)
+{
+	uint32_t one = 1;
+	int rc = bpf_map_update_elem(r->waking_fd, &chore->cookie, &one, BPF_ANY);
+
+	if (!rc)
+		rc = redirect_wake_in(chore->netns, bpf_link__fd(r->waker));
+	if (rc)
+		log_msg(LOG_DEBUG, "redirect: nobody told of data in namespace %u: %s",
+			chore->netns, strerror(-rc));
+	bpf_map_delete_elem(r->waking_fd, &chore->cookie);
+}
+
 static void do_chore(struct redirect *r, const struct redirect_chore *chore)
 {
-	if (!chore->ino)
+	if (!chore->netns)
 		bpf_map_delete_elem(r->flows_fd, &chore->cookie);
-	else if (socket_poke(chore->ino))
-		log_msg(LOG_DEBUG, "redirect: no process has socket %llu any more",
-			(unsigned long long)chore->ino);
+	else if (r->waker)
+		wake(r, chore);
 }
 
 int redirect_sweep(struct redirect *r)
