@@ -11,7 +11,7 @@
 
 #include "probe.h"
 
-#define MAX_REDIRECTS 8
+#define MAX_REDIRECTS 32
 
 /* How struct flow of redirect.h begins; the engine sets the map's value to its whole size. */
 struct redirected_flow {

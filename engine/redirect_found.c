@@ -19,11 +19,11 @@
 #include "redirect_found.h"
 #include "util.h"
 
-#define SLOTS       8 /* MAX_REDIRECTS of bpf/redirected.h */
+#define SLOTS       32 /* MAX_REDIRECTS of bpf/redirected.h */
 #define WAITING     16
 #define LOOK_NS     (100 * NSEC_PER_MSEC)
 #define HURRY_NS    (10 * NSEC_PER_MSEC) /* while a redirect is being loaded */
-#define LINGER_NS   (5 * NSEC_PER_SEC) /* between looks at the sockets of one that has ended */
+#define LINGER_NS   NSEC_PER_SEC /* between looks at the sockets of one that has ended */
 #define MAPS_OF_ONE 64
 
 _Static_assert(offsetof(struct redirect_flow, redirected_bytes) == 24 &&
@@ -166,23 +166,35 @@ static void set_used(struct redirect_found *f)
 	*f->used = used;
 }
 
+/* SLOTS if all are taken by redirects that run. One that has ended makes room, if need be. */
+static uint32_t find_slot(struct redirect_found *f)
+{
+	uint32_t ended = SLOTS;
+
+	for (uint32_t i = 0; i < SLOTS; i++) {
+		if (!f->slots[i].map)
+			return i;
+		if (!f->slots[i].prog && ended == SLOTS)
+			ended = i;
+	}
+	tell_once(f, LOG_WARN, "more redirects than there are slots for");
+	return ended;
+}
+
 /* False if it has to wait: there is no such program, and no socket. */
 static bool take(struct redirect_found *f, uint32_t map)
 {
 	struct slot new = { .map = map, .prog = program_of(map) };
-	uint32_t i = 0;
+	uint32_t i;
 	int fd, rc;
 
 	if (!new.prog)
 		new.socket = live_socket(f, map, 0);
 	if (!new.prog && !new.socket)
 		return false;
-	while (i < SLOTS && f->slots[i].map)
-		i++;
-	if (i == SLOTS) {
-		tell_once(f, LOG_WARN, "more redirects than there are slots for");
+	i = find_slot(f);
+	if (i == SLOTS)
 		return true;
-	}
 	fd = bpf_map_get_fd_by_id(map);
 	rc = fd < 0 ? 0 : bpf_map_update_elem(f->slots_fd, &i, &fd, BPF_ANY);
 	if (rc)
