@@ -17,10 +17,10 @@
 -- example:
 --   # bpfnet run connections
 --   19:53:06  last 2.0 s: 61 attempts, 1 failed
---   COMM            DESTINATION             TRIED      OK  FAILED    P50    P99 ERRORS
---   curl            127.0.0.1:8090              1       0       1      -      - ECONNREFUSED 1
---   curl            127.0.0.1:8080             40      40       0   73us  326us -
---   curl            127.0.0.1:8081             20      20       0   54us  199us -
+--   COMM            DESTINATION             TRIED      OK  FAILED    P50    P99 REDIR ERRORS
+--   curl            127.0.0.1:8090              1       0       1      -      -     - ECONNREFUSED 1
+--   curl            127.0.0.1:8080             40      40       0   73us  326us     - -
+--   curl            127.0.0.1:8081             20      20       0   54us  199us     - -
 --
 -- columns:
 --   COMM         the process that called connect()
@@ -29,6 +29,8 @@
 --                answer counts when the outcome is known
 --   P50 P99      time from the SYN to the established connection: half of them, 99% of them
 --                took no longer (within 2.2%)
+--   REDIR        what bpfnet redirect carried past TCP, both ways together, on connections that
+--                ended in this interval; only on those that began under our eyes
 --   ERRORS       why attempts failed, and how many. ECANCELED: the program closed the socket
 --                before there was an outcome, as for a time limit of its own
 --
@@ -51,12 +53,13 @@ local opt = args.parse(arg, {
 })
 
 local function new_record()
-  return { attempts = 0, failed = 0, latency = hist.new({ unit = "ns" }), errors = {} }
+  return { attempts = 0, failed = 0, rx = 0, tx = 0, latency = hist.new({ unit = "ns" }), errors = {} }
 end
 
 local function merge(into, from)
   into.attempts = into.attempts + from.attempts
   into.failed = into.failed + from.failed
+  into.rx, into.tx = into.rx + from.rx, into.tx + from.tx
   into.latency:merge(from.latency)
   for name, n in pairs(from.errors) do
     into.errors[name] = (into.errors[name] or 0) + n
@@ -71,6 +74,12 @@ local outcomes = probe:aggregate({
   by = { "comm", "daddr", "dport", "error" }, hist = "latency_ns", min = "latency_ns", max = "latency_ns",
 })
 
+local closes = script.load("tcpclose", { filter = opt.filter,
+  where = "side == connect and (rx_redirected_bytes > 0 or tx_redirected_bytes > 0)" })
+local redirected = closes:aggregate({
+  by = { "comm", "daddr", "dport" }, sum = { "rx_redirected_bytes", "tx_redirected_bytes" },
+})
+
 local function add(record, row)
   record.attempts = record.attempts + row.count
   if row.error then
@@ -79,6 +88,11 @@ local function add(record, row)
   else
     record.latency:merge(row.hist)
   end
+end
+
+local function add_redirected(record, row)
+  record.rx = record.rx + row.sum.rx_redirected_bytes
+  record.tx = record.tx + row.sum.tx_redirected_bytes
 end
 
 local function collect()
@@ -90,6 +104,18 @@ local function collect()
     local others = now:others()
     others.attempts = others.attempts + rows.other.count
   end
+  rows = redirected:take()
+  for _, row in ipairs(rows) do
+    add_redirected(now:get(row.comm, row.daddr, row.dport), row)
+  end
+  if rows.other and rows.other.count > 0 then
+    add_redirected(now:others(), rows.other)
+  end
+end
+
+local function both_ways(row)
+  local bytes = row.rx_redirected_bytes + row.tx_redirected_bytes
+  return bytes > 0 and bytes or nil
 end
 
 local function destination(row)
@@ -106,11 +132,12 @@ local writer = out.new({
     { title = "FAILED", width = 7, right = true, value = "failed" },
     { title = "P50", width = 6, right = true, value = "p50_ns", show = out.duration },
     { title = "P99", width = 6, right = true, value = "p99_ns", show = out.duration },
+    { title = "REDIR", width = 5, right = true, value = both_ways, show = out.bytes },
     { title = "ERRORS", width = 20, value = "errors", show = out.counts },
   },
   fields = {
     "span", "time", "seconds", "comm", "daddr", "dport", "attempts", "ok", "failed", "errors",
-    "p50_ns", "p99_ns", "max_ns",
+    "p50_ns", "p99_ns", "max_ns", "rx_redirected_bytes", "tx_redirected_bytes",
   },
 })
 
@@ -130,6 +157,8 @@ local function row_of(entry, span)
     p50_ns = record.latency:whole_quantile(0.5),
     p99_ns = record.latency:whole_quantile(0.99),
     max_ns = record.latency.max,
+    rx_redirected_bytes = record.rx,
+    tx_redirected_bytes = record.tx,
   }
 end
 
@@ -169,11 +198,12 @@ local function turn_over()
 end
 
 script.start(probe)
+script.start(closes)
 live.run({
   format = opt.format,
   interval = opt.interval,
   duration = opt.duration,
-  probes = { probe },
+  probes = { probe, closes },
   show = show,
   turn_over = turn_over,
 })

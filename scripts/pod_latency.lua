@@ -20,14 +20,14 @@
 -- example:
 --   # bpfnet run pod_latency
 --   19:53:09  last 5.0 s
---   SERVER                          PORT  ACCEPTS    P50    P99    MAX       QUEUE
---   pod7d3e9a52/9c1f4be2a7d3        8080       40   14ms   53ms   53ms         2/5
---   pode4b0c6f1/51d8e07b3ac2        8081       20  2.8ms   16ms   16ms         0/9
+--   SERVER                          PORT  ACCEPTS    P50    P99    MAX REDIR       QUEUE
+--   pod7d3e9a52/9c1f4be2a7d3        8080       40   14ms   53ms   53ms     -         2/5
+--   pode4b0c6f1/51d8e07b3ac2        8081       20  2.8ms   16ms   16ms     -         0/9
 --
---   CLIENT                          PORT    TRIED    P50    P99    MAX  FAILED ERRORS
---   pode4b0c6f1/51d8e07b3ac2        8090        2      -      -      -       2 ECONNREFUSED 2
---   pode4b0c6f1/51d8e07b3ac2        8080       40   83us  312us  312us       0 -
---   pode4b0c6f1/51d8e07b3ac2        8081       20   54us  202us  202us       0 -
+--   CLIENT                          PORT    TRIED    P50    P99    MAX REDIR  FAILED ERRORS
+--   pode4b0c6f1/51d8e07b3ac2        8090        2      -      -      -     -       2 ECONNREFUSED 2
+--   pode4b0c6f1/51d8e07b3ac2        8080       40   83us  312us  312us     -       0 -
+--   pode4b0c6f1/51d8e07b3ac2        8081       20   54us  202us  202us     -       0 -
 --
 -- columns:
 --   SERVER CLIENT  the cgroup that the socket belongs to, by the end of its path; for
@@ -37,6 +37,8 @@
 --   ACCEPTS        connections accepted
 --   P50 P99 MAX    servers: time in the accept queue, from established to accepted; clients:
 --                  from the SYN to established. Quantiles are within 2.2%
+--   REDIR          what bpfnet redirect carried past TCP, both ways together, on connections that
+--                  ended in this interval; only on those that began under our eyes
 --   QUEUE          the most connections that an accept() left waiting, of how many may wait.
 --                  When the first nears the second, the kernel begins to drop new ones
 --   TRIED FAILED   attempts to connect whose outcome is known
@@ -61,12 +63,13 @@ local opt = args.parse(arg, {
 
 local function new_record()
   -- and backlog, backlog_max, where they are known
-  return { count = 0, failed = 0, latency = hist.new(), errors = {} }
+  return { count = 0, failed = 0, rx = 0, tx = 0, latency = hist.new(), errors = {} }
 end
 
 local function merge(into, from)
   into.count = into.count + from.count
   into.failed = into.failed + from.failed
+  into.rx, into.tx = into.rx + from.rx, into.tx + from.tx
   into.latency:merge(from.latency)
   for name, n in pairs(from.errors) do
     into.errors[name] = (into.errors[name] or 0) + n
@@ -104,6 +107,18 @@ local function on_connect(cgroup, dport, latency_ns, error)
   end
 end
 
+local function on_redirected(cgroup, sport, dport, side, rx_redirected_bytes, tx_redirected_bytes)
+  local accepted = side == "accept"
+  local spans = accepted and servers or clients
+  local record = spans.interval:get(cgroup, accepted and sport or dport)
+  record.rx, record.tx = record.rx + rx_redirected_bytes, record.tx + tx_redirected_bytes
+end
+
+local function both_ways(row)
+  local bytes = row.rx_redirected_bytes + row.tx_redirected_bytes
+  return bytes > 0 and bytes or nil
+end
+
 local function queue(row)
   return row.backlog and ("%d/%d"):format(row.backlog, row.backlog_max)
 end
@@ -120,13 +135,14 @@ local function columns(who, how_many, ...)
     { title = "P50", width = 6, right = true, value = "p50_ns", show = out.duration },
     { title = "P99", width = 6, right = true, value = "p99_ns", show = out.duration },
     { title = "MAX", width = 6, right = true, value = "max_ns", show = out.duration },
+    { title = "REDIR", width = 5, right = true, value = both_ways, show = out.bytes },
     ...,
   }
 end
 
 local FIELDS = {
   "span", "time", "seconds", "side", "cgroup_path", "cgroup", "port", "count", "failed", "errors",
-  "p50_ns", "p99_ns", "max_ns", "backlog", "backlog_max",
+  "p50_ns", "p99_ns", "max_ns", "backlog", "backlog_max", "rx_redirected_bytes", "tx_redirected_bytes",
 }
 
 local server_writer = out.new({
@@ -163,6 +179,8 @@ local function row_of(entry, side, span)
     max_ns = record.latency.max,
     backlog = record.backlog,
     backlog_max = record.backlog_max,
+    rx_redirected_bytes = record.rx,
+    tx_redirected_bytes = record.tx,
   }
 end
 
@@ -225,6 +243,8 @@ live.run({
   probes = {
     script.attach("tcpaccept", { filter = opt.filter }, on_accept),
     script.attach("tcpconnect", { filter = opt.filter }, on_connect),
+    script.attach("tcpclose", { filter = opt.filter,
+      where = "side != unknown and (rx_redirected_bytes > 0 or tx_redirected_bytes > 0)" }, on_redirected),
   },
   show = show,
   turn_over = turn_over,

@@ -34,13 +34,15 @@
 --   PID COMM      the process that connected or accepted, also if another one closed it.
 --                 "1234~": it held the socket when tracing began; "-": nobody accepted
 --   LOCAL REMOTE  this end and the peer's: -> connected, <- accepted, -- not known
---   RX TX         payload received and sent, retransmissions not counted
+--   RX TX         payload received and sent, retransmissions not counted, what a redirect carried
+--                 past TCP is
 --   LASTED        from the SYN to the end; "-" if it began before tracing did
 --   SRTT          smoothed round-trip time at the end
 --   RETR          segments retransmitted
 --   END           how it ended, and whose FIN or RST came first: local, remote; kernel: it timed out.
 --                 "old": it began before tracing did. "closed by": another process than the
---                 owner closed this end
+--                 owner closed this end. "redirected 9.1K": so much of RX and TX together was
+--                 carried past TCP by bpfnet redirect; SRTT and RETR are of the rest
 --
 -- Ctrl-C or the end of --duration adds totals to the table.
 
@@ -80,6 +82,10 @@ local function ending(ev)
   if ev.closer_pid ~= 0 and ev.closer_pid ~= ev.pid then
     text = ("%s, closed by %s (%d)"):format(text, ev.closer_comm, ev.closer_pid)
   end
+  local redirected = ev.rx_redirected_bytes + ev.tx_redirected_bytes
+  if redirected > 0 then
+    text = ("%s, redirected %s"):format(text, out.bytes(redirected))
+  end
   return text
 end
 
@@ -115,6 +121,7 @@ local writer = out.new({
     "ts_ns", "time", "pid", "comm", "uid", "owner", "side", "saddr", "sport", "daddr", "dport",
     "family", "rx_bytes", "tx_bytes", "duration_ns", "srtt_us", "retrans", "segs_in", "segs_out",
     "ended", "closed_by", "closer_pid", "closer_comm", "old", "netns", "cgroup", "cookie", "tid", "cpu",
+    "rx_redirected_bytes", "tx_redirected_bytes", "rx_redirected_msgs", "tx_redirected_msgs",
   },
 })
 
@@ -123,12 +130,13 @@ for _, name in ipairs(opt["end"] or ENDS) do
   wanted[name] = true
 end
 
-local totals = { count = 0, rx_bytes = 0, tx_bytes = 0, ends = {}, durations = hist.new() }
+local totals = { count = 0, rx_bytes = 0, tx_bytes = 0, redirected = 0, ends = {}, durations = hist.new() }
 
 local function add_to_totals(ev)
   totals.count = totals.count + 1
   totals.rx_bytes = totals.rx_bytes + ev.rx_bytes
   totals.tx_bytes = totals.tx_bytes + ev.tx_bytes
+  totals.redirected = totals.redirected + ev.rx_redirected_bytes + ev.tx_redirected_bytes
   totals.ends[ev.ended] = (totals.ends[ev.ended] or 0) + 1
   if ev.duration_ns then
     totals.durations:add(ev.duration_ns)
@@ -136,8 +144,9 @@ local function add_to_totals(ev)
 end
 
 local function print_totals()
-  print(("\n%d connection ends, %s received, %s sent"):format(totals.count,
-    out.bytes(totals.rx_bytes), out.bytes(totals.tx_bytes)))
+  print(("\n%d connection ends, %s received, %s sent%s"):format(totals.count,
+    out.bytes(totals.rx_bytes), out.bytes(totals.tx_bytes),
+    totals.redirected > 0 and (", %s redirected"):format(out.bytes(totals.redirected)) or ""))
   if totals.count > 0 then
     print("ended by: " .. out.counts(totals.ends))
   end

@@ -6,7 +6,7 @@ local cjson = require("cjson")
 local expect = require("expect")
 local helper = require("helper")
 
-local SCRIPTS = { tcplife = 1, connections = 1, pod_latency = 2 } -- and the probes that they attach
+local SCRIPTS = { tcplife = 1, connections = 2, pod_latency = 3 } -- and the probes that they attach
 
 -- Runs a script on what our cgroup does, and act() when it is attached. Gives its output.
 local function trace(script, args, act, signal)
@@ -169,10 +169,11 @@ describe("connections", function()
   it("shows failures first, limits its lines, and ends with the whole time", function()
     local text = trace("connections", "--rows 1", TRAFFIC, "INT")
     assert.matches("[%d:]+  all %d+%.%d s: 24 attempts, 16 failed\nCOMM +DESTINATION +TRIED +OK +FAILED +P50"
-      .. " +P99 +ERRORS\n[^\n]+ 4 +0 +4 +%- +%- E%u+ 4\n%.%.%. and %d+ more\n$", text)
+      .. " +P99 +REDIR +ERRORS\n[^\n]+ 4 +0 +4 +%- +%- +%- E%u+ 4\n%.%.%. and %d+ more\n$", text)
     text = trace("connections", "--failed --csv", TRAFFIC)
-    assert.matches("^span,time,seconds,comm,daddr,dport,attempts,ok,failed,errors,p50_ns,p99_ns,max_ns\n", text)
-    assert.matches('\ntotal,[^,]+,[%d.]+,tr%-client,192.0.2.1,%d+,4,0,4,"{""ENETUNREACH"":4}",,,\n', text)
+    assert.matches("^span,time,seconds,comm,daddr,dport,attempts,ok,failed,errors,p50_ns,p99_ns,max_ns,"
+      .. "rx_redirected_bytes,tx_redirected_bytes\n", text)
+    assert.matches('\ntotal,[^,]+,[%d.]+,tr%-client,192.0.2.1,%d+,4,0,4,"{""ENETUNREACH"":4}",,,,0,0\n', text)
     assert.is_nil(text:find(",4,4,0,"))
   end)
 
@@ -221,9 +222,11 @@ describe("pod_latency", function()
 
   it("shows servers and clients in a table each", function()
     local text = trace("pod_latency", "", facts_of("-c 5 echo4 refused4"))
-    assert.matches("^[%d:]+  all %d+%.%d s\nSERVER +PORT +ACCEPTS +P50 +P99 +MAX +QUEUE\n/bpfnet%-spec%-%d+ +%d+ +5 "
-      .. "[^\n]+ %d+/%d+\n\nCLIENT +PORT +TRIED +P50 +P99 +MAX +FAILED +ERRORS\n"
-      .. "/bpfnet%-spec%-%d+ +%d+ +5 +%- +%- +%- +5 ECONNREFUSED 5\n/bpfnet%-spec%-%d+ +%d+ +5 [^\n]+ 0 %-\n$", text)
+    assert.matches("^[%d:]+  all %d+%.%d s\nSERVER +PORT +ACCEPTS +P50 +P99 +MAX +REDIR +QUEUE\n"
+      .. "/bpfnet%-spec%-%d+ +%d+ +5 [^\n]+ %d+/%d+\n\n"
+      .. "CLIENT +PORT +TRIED +P50 +P99 +MAX +REDIR +FAILED +ERRORS\n"
+      .. "/bpfnet%-spec%-%d+ +%d+ +5 +%- +%- +%- +%- +5 ECONNREFUSED 5\n"
+      .. "/bpfnet%-spec%-%d+ +%d+ +5 [^\n]+ 0 %-\n$", text)
     assert.matches(": nothing\n$", (trace("pod_latency", "")))
   end)
 end)
@@ -329,7 +332,7 @@ describe("bpfnet probes", function()
     end
     text, status = probes("tcpclose")
     assert.are.equal(0, status)
-    assert.is_truthy(text:find("rx_bytes%s+integer%s+payload received\n"))
+    assert.is_truthy(text:find("rx_bytes%s+integer%s+payload received, also what a redirect carried past TCP\n"))
     assert.is_truthy(text:find("\nfilters: pid tid uid netns ", 1, true))
     assert.is_truthy(text:find("* state       tp_btf/inet_sock_set_state\n", 1, true))
   end)
