@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/* A reader that stops: the writer must be held back, and nothing may be missing when it goes on. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "sockfeat.h"
+
+#define MOST_BYTES  (64L << 20) /* nobody is held back: enough seen */
+#define MOST_MEMORY (256L << 10) /* KiB of the machine's memory, the same */
+#define LOOK_EVERY  4096 /* messages, at how much memory there is */
+
+static long memory_kib(void)
+{
+	FILE *f = fopen("/proc/meminfo", "re");
+	char line[128];
+	long kib = -1;
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "MemAvailable: %ld", &kib) == 1)
+			break;
+	}
+	if (f)
+		fclose(f);
+	return kib;
+}
+
+/* Writes the pattern in messages of this size until it is held back; says why it stops. */
+static size_t fill(int fd, size_t size)
+{
+	static char data[65536];
+	long memory = memory_kib(), messages = 0;
+	const char *why = "64 MiB went";
+	size_t sent = 0;
+
+	while (sent < MOST_BYTES) {
+		ssize_t n;
+
+		pattern_fill(data, sent, size);
+		n = send(fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n < 0) {
+			why = strerrorname_np(errno);
+			break;
+		}
+		sent += n;
+		if (++messages % LOOK_EVERY == 0 && memory_kib() < memory - MOST_MEMORY) {
+			why = "256 MiB of memory are gone";
+			break;
+		}
+	}
+	say("written until %s", why);
+	note("written", sent);
+	note("messages", messages);
+	note("memory_kib", memory - memory_kib());
+	return sent;
+}
+
+/* Reads all of it. */
+static void drain(int fd, size_t sent)
+{
+	static char data[65536];
+	size_t got = 0;
+	bool same = true;
+
+	while (got < sent && polled(fd, POLLIN, 3000)) {
+		ssize_t n = recv(fd, data, sizeof(data), MSG_DONTWAIT);
+
+		if (n < 0 && errno == EAGAIN)
+			continue;
+		if (n <= 0) {
+			say_result("recv", n, errno);
+			break;
+		}
+		same = same && pattern_is(data, got, n);
+		got += n;
+	}
+	if (got != sent)
+		say("%zu of %zu bytes arrived", got, sent);
+	else
+		say("all arrived; the same=%d", same);
+}
+
+static void full(size_t size)
+{
+	struct pair p = warm_pair();
+	size_t sent = fill(p.client, size);
+
+	settle();
+	say_polled("poll", p.client, POLLOUT);
+	drain(p.server, sent);
+	settle();
+	say_polled("poll", p.client, POLLOUT);
+	say_exchange("then", &p);
+}
+
+void run_full_1(void)
+{
+	full(1);
+}
+
+void run_full_64(void)
+{
+	full(64);
+}
+
+void run_full_1k(void)
+{
+	full(1024);
+}
+
+void run_full_64k(void)
+{
+	full(65536);
+}
+
+/* Blocks sooner or later; the size of all is in c->size, the result is the bytes written. */
+static ssize_t write_much(struct call *c)
+{
+	static char data[65536];
+	size_t sent = 0;
+
+	while (sent < c->size) {
+		ssize_t n;
+
+		pattern_fill(data, sent, sizeof(data));
+		n = send(c->fd, data, sizeof(data), MSG_NOSIGNAL);
+		if (n < 0)
+			break;
+		sent += n;
+		if (n < (ssize_t)sizeof(data))
+			break;
+	}
+	return sent;
+}
+
+void run_full_blocking(void)
+{
+	struct pair p = warm_pair();
+	struct call c = { .fd = p.client, .size = 48 << 20 };
+
+	call_start(&c, write_much);
+	say("the writer %s", call_ends(&c, in_guest ? 15 : 3) ? "wrote all" : "is blocked");
+	drain(p.server, c.size);
+	call_ends(&c, STEP_SECONDS);
+	say_result("bytes written", c.result, c.error);
+}
+
+void run_sndtimeo(void)
+{
+	struct timeval t = { .tv_usec = 300000 };
+	struct pair p = warm_pair();
+	struct call c = { .fd = p.client };
+	double from;
+
+	setsockopt(p.client, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
+	fill(p.client, 65536);
+	c.size = 65536;
+	from = now();
+	call_start(&c, write_much);
+	settle();
+	say("over at once=%d", c.done);
+	say("ends=%d", call_ends(&c, STEP_SECONDS));
+	note("time_ms", (now() - from) * 1000);
+	say("wrote=%zd", c.result);
+	say("in time=%d", c.seconds > 0.29 && c.seconds < (in_guest ? 3 : 0.8));
+}
+
+/* A stream through buffers of 4 KiB at most. */
+static void small(int name)
+{
+	struct pair p = pair_new();
+	size_t sent;
+
+	option(p.client, SOL_SOCKET, name, 4096);
+	option(p.server, SOL_SOCKET, name, 4096);
+	warm_up(&p);
+	sent = fill(p.client, 100);
+	say_polled("poll", p.client, POLLOUT);
+	drain(p.server, sent);
+	settle();
+	say_polled("poll", p.client, POLLOUT);
+	say_exchange("then", &p);
+}
+
+void run_small_rcvbuf(void)
+{
+	small(SO_RCVBUF);
+}
+
+void run_small_sndbuf(void)
+{
+	small(SO_SNDBUF);
+}
