@@ -28,6 +28,7 @@ struct pair {
 struct call {
 	pthread_t thread;
 	ssize_t (*f)(struct call *c);
+	atomic_int tid;
 	int fd, flags, error;
 	size_t size;
 	char data[256];
@@ -37,6 +38,7 @@ struct call {
 };
 
 extern bool blocking; /* whether sockets of this feature are left blocking */
+extern bool before; /* whether it sets its option before the turns, not after them */
 extern bool in_guest; /* in an emulated machine everything takes longer */
 
 /* sockfeat_say.c: what is printed */
@@ -59,6 +61,7 @@ struct pair pair_of(int client, int lfd, const struct sockaddr_in *to);
 struct pair pair_new(void);
 void warm_up(const struct pair *p);
 struct pair warm_pair(void);
+struct pair pair_with(bool server, int level, int name, int value);
 void turn(const struct pair *p, size_t size);
 void set_blocking(int fd, bool on);
 void option(int fd, int level, int name, int value);
@@ -80,6 +83,7 @@ void say_recv_wait(const char *what, int fd, size_t size, int flags);
 void say_send(const char *what, int fd, const char *text, int flags);
 void say_exchange(const char *what, const struct pair *p);
 void call_start(struct call *c, ssize_t (*f)(struct call *c));
+void call_waits(const struct call *c);
 void call_recv(struct call *c, int fd, size_t size, int flags);
 bool call_ends(struct call *c, double seconds);
 void say_call(const char *what, struct call *c);
@@ -91,7 +95,6 @@ void run_peek(void);
 void run_waitall(void);
 void run_waitall_eof(void);
 void run_rcvlowat(void);
-void run_rcvlowat_before(void);
 void run_dontwait(void);
 void run_signal_restart(void);
 void run_signal_eintr(void);
@@ -100,6 +103,7 @@ void run_rcvtimeo(void);
 void run_zero_length(void);
 void run_trunc(void);
 void run_fionread(void);
+void run_fionread_full(void);
 void run_peek_off(void);
 void run_tcp_inq(void);
 void run_timestamp(void);

@@ -70,9 +70,8 @@ static void say_recvmsg(int fd, size_t size, int flags)
 
 void run_tcp_inq(void)
 {
-	struct pair p = warm_pair();
+	struct pair p = pair_with(true, IPPROTO_TCP, TCP_INQ, 1);
 
-	option(p.server, IPPROTO_TCP, TCP_INQ, 1);
 	put(p.client, "hello");
 	settle();
 	put(p.client, "world");
@@ -83,9 +82,8 @@ void run_tcp_inq(void)
 
 static void timestamp(int name, int value)
 {
-	struct pair p = warm_pair();
+	struct pair p = pair_with(true, SOL_SOCKET, name, value);
 
-	option(p.server, SOL_SOCKET, name, value);
 	settle(); /* the kernel switches time stamps on in a thread */
 	put(p.client, "hello");
 	settle();
@@ -110,11 +108,12 @@ void run_rx_timestamping(void)
 /* The times at which a message was sent and acknowledged. */
 void run_tx_timestamping(void)
 {
-	struct pair p = warm_pair();
+	struct pair p = pair_with(false, SOL_SOCKET, SO_TIMESTAMPING,
+				  SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_TX_ACK |
+					  SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_OPT_TSONLY);
 
-	option(p.client, SOL_SOCKET, SO_TIMESTAMPING,
-	       SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_TX_ACK | SOF_TIMESTAMPING_SOFTWARE |
-		       SOF_TIMESTAMPING_OPT_TSONLY);
+	while (before && recv(p.client, NULL, 0, MSG_ERRQUEUE | MSG_DONTWAIT) == 0)
+		; /* those of the turns */
 	put(p.client, "hello");
 	settle();
 	say_recv_wait("recv", p.server, 100, 0);
@@ -159,9 +158,8 @@ void run_oob(void)
 
 void run_oob_inline(void)
 {
-	struct pair p = warm_pair();
+	struct pair p = pair_with(true, SOL_SOCKET, SO_OOBINLINE, 1);
 
-	option(p.server, SOL_SOCKET, SO_OOBINLINE, 1);
 	send_urgent(&p);
 	say_recv("recv", p.server, 100, 0);
 	say_mark(p.server);

@@ -29,7 +29,8 @@ void msleep(int ms)
 /* Until what was sent has arrived: a redirect may hand it over in a kernel thread. */
 void settle(void)
 {
-	msleep(in_guest ? 250 : 40);
+	for (int ms = in_guest ? 150 : 30; ms > 0; ms--)
+		msleep(1);
 }
 
 /* The events that are there within so many milliseconds; 0 if none. */
@@ -103,6 +104,7 @@ static void *call_thread(void *arg)
 	struct call *c = arg;
 	double from = now();
 
+	c->tid = gettid();
 	c->result = c->f(c);
 	c->error = errno;
 	c->seconds = now() - from;
@@ -114,8 +116,31 @@ void call_start(struct call *c, ssize_t (*f)(struct call *c))
 {
 	c->f = f;
 	c->done = false;
+	c->tid = 0;
 	if (pthread_create(&c->thread, NULL, call_thread, c))
 		die("no thread");
+}
+
+static bool sleeps(int tid)
+{
+	char path[64], state = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	f = fopen(path, "re");
+	if (f) {
+		if (fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+			state = 0;
+		fclose(f);
+	}
+	return state == 'S';
+}
+
+/* Returns when it is over, or sleeps in the kernel. */
+void call_waits(const struct call *c)
+{
+	for (int ms = 2000; ms > 0 && !c->done && !(c->tid && sleeps(c->tid)); ms--)
+		msleep(1);
 }
 
 static ssize_t receive(struct call *c)
@@ -123,20 +148,20 @@ static ssize_t receive(struct call *c)
 	return recv(c->fd, c->data, c->size, c->flags);
 }
 
-/* Starts a recv() of up to 256 bytes. */
+/* Starts a recv() of up to 256 bytes; when this returns, it waits or is over. */
 void call_recv(struct call *c, int fd, size_t size, int flags)
 {
 	c->fd = fd;
 	c->size = size;
 	c->flags = flags;
 	call_start(c, receive);
+	call_waits(c);
 }
 
+/* Whether it ends within so many seconds; those in which this process did not run don't count. */
 bool call_ends(struct call *c, double seconds)
 {
-	double until = now() + seconds;
-
-	while (!c->done && now() < until)
+	for (int ms = seconds * 1000; ms > 0 && !c->done; ms--)
 		msleep(1);
 	return c->done;
 }
@@ -144,7 +169,7 @@ bool call_ends(struct call *c, double seconds)
 /* What it returned, "blocked" if it has not within a moment. */
 void say_call(const char *what, struct call *c)
 {
-	if (!call_ends(c, in_guest ? 2 : 1))
+	if (!call_ends(c, in_guest ? 2 : 0.5))
 		say("%s blocked", what);
 	else if (*c->data)
 		say_text(what, c->result, c->error, c->data);

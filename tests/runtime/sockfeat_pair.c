@@ -124,6 +124,20 @@ struct pair warm_pair(void)
 	return p;
 }
 
+/* A pair one end of which has an option, set before it is warm or when it is. */
+struct pair pair_with(bool server, int level, int name, int value)
+{
+	struct pair p = pair_new();
+	int fd = server ? p.server : p.client;
+
+	if (before)
+		option(fd, level, name, value);
+	warm_up(&p);
+	if (!before)
+		option(fd, level, name, value);
+	return p;
+}
+
 void set_sysctl(const char *path, const char *value)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC);

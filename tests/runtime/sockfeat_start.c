@@ -35,19 +35,20 @@ static int wait_epoll(int fd)
 
 static int (*wait_readable)(int fd);
 
-/* Answers messages until one that begins with 'e'; the result is what the last recv() said. */
+/* Answers messages until one that begins with 'e'; the result is what the last recv() for it said. */
 static ssize_t answer(struct call *c)
 {
 	ssize_t n;
 
-	do {
+	for (;;) {
 		if (wait_readable && wait_readable(c->fd) != 1)
 			return -1;
 		n = recv(c->fd, c->data, MESSAGE, c->flags);
-		if (n != MESSAGE || *c->data == 'e')
+		if (n <= 0 || *c->data == 'e')
 			return n;
-		put_bytes(c->fd, c->data, n);
-	} while (1);
+		get_bytes(c->fd, c->data, MESSAGE - n);
+		put_bytes(c->fd, c->data, MESSAGE);
+	}
 }
 
 /*
