@@ -8,8 +8,8 @@ local sockfeat = {}
 
 local PROGRAM = helper.out .. "/tests/sockfeat"
 -- More than any redirect wants to see before it takes a connection.
-local TURNS = 40
 local GUEST = (os.getenv("VMRUN") or "") ~= ""
+local TURNS = GUEST and 20 or 40
 -- For the redirect to take a connection, or to say that it does not.
 local TAKEN_SECONDS = GUEST and 6 or 1.5
 local FEATURE_SECONDS = GUEST and 600 or 200

@@ -54,6 +54,12 @@ known.different = {
     "recv blocked; recv after a signal=EAGAIN; recv with data=EAGAIN; recv again=4 'data'" },
 }
 
+-- The kernels that refuse it; on others it is the same.
+known.different.ktls = { why = "TLS in the kernel can't be switched on any more",
+  "TCP_ULP of the client=0; of the server=0; keys to send=EINVAL",
+  "TCP_ULP of the client=0; of the server=0; keys to send=0; keys to receive=0; recv=6 'secret'; "
+    .. "the other way, without=5 'plain'" }
+
 ---Of blocking sockets, which the redirect takes only if it is told to.
 known.different_blocking = {
   waitall_b = { why = "MSG_WAITALL returns a part",

@@ -77,7 +77,7 @@ void run_tcp_info(void)
 /* Corked data waits at most 200 ms. */
 static bool readable_at_once(const struct pair *p)
 {
-	return polled(p->server, POLLIN, in_guest ? 100 : 40);
+	return polled(p->server, POLLIN, 40);
 }
 
 void run_cork(void)
