@@ -108,7 +108,7 @@ int lua_probes(lua_State *L)
 
 	lua_newtable(L);
 	for (const struct skel *s = skels; s->name; s++) {
-		if (str_eq(s->name, "socks"))
+		if (!skel_is_probe(s))
 			continue;
 		push_probe(L, s->name);
 		lua_rawseti(L, -2, ++n);

@@ -27,6 +27,11 @@ const struct skel *skel_find(const char *name)
 	return NULL;
 }
 
+bool skel_is_probe(const struct skel *skel)
+{
+	return !str_eq(skel->name, "socks") && !str_eq(skel->name, "redirect");
+}
+
 static int no_such_probe(const char *name, struct err *err)
 {
 	const char *near = nearest_name(name, next_skel, NULL);
@@ -95,7 +100,7 @@ static int find_object(struct probe *p, const char *name, const void **elf, size
 		return rc;
 	}
 	skel = skel_find(name);
-	if (!skel || str_eq(name, "socks"))
+	if (!skel || !skel_is_probe(skel))
 		return no_such_probe(name, err);
 	snprintf(p->name, sizeof(p->name), "%s", name);
 	if (p->opts.mode) {

@@ -3,6 +3,7 @@
 #ifndef BPFNET_SKELS_H
 #define BPFNET_SKELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct skel {
@@ -14,5 +15,7 @@ extern const struct skel skels[]; /* sorted by name, ends with a NULL name */
 
 /* NULL if there is none. */
 const struct skel *skel_find(const char *name);
+/* False for those that others use: the table of sockets, the redirect. */
+bool skel_is_probe(const struct skel *skel);
 
 #endif
