@@ -52,6 +52,11 @@ const char *caps_missing(void)
 	return text;
 }
 
+bool caps_net_admin(void)
+{
+	return effective_caps() & (1ULL << CAP_NET_ADMIN | 1ULL << CAP_SYS_ADMIN);
+}
+
 static int check_kernel(struct err *err)
 {
 	struct utsname u;

@@ -28,5 +28,7 @@ bool caps_map_alloc(void);
 int caps_tracefs(void);
 /* "CAP_BPF, CAP_PERFMON": those that tracing needs and this process lacks; "" if none. */
 const char *caps_missing(void);
+/* This process may attach programs to cgroups and sockets. */
+bool caps_net_admin(void);
 
 #endif

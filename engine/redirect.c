@@ -9,7 +9,6 @@
 #include "ksyms.h"
 #include "object.h"
 #include "probe_setup.h"
-#include "redirect_kernels.h"
 #include "redirect_priv.h"
 #include "skels.h"
 #include "util.h"
@@ -140,24 +139,6 @@ static int configure(struct redirect *r, const struct redirect_opts *opts, struc
 	return 0;
 }
 
-static int check_kernel(struct err *err)
-{
-	const struct redirect_kernel *bad;
-	char release[256], version[256], fixed[64];
-	struct kernel_version v;
-
-	if (redirect_kernel_here(release, version, sizeof(release)))
-		return 0;
-	bad = redirect_kernel_known_bad(release, version);
-	if (!bad || !redirect_kernel_version(release, version, &v))
-		return 0;
-	redirect_kernel_fixed_in(bad, &v, fixed, sizeof(fixed));
-	err_set(err, -ENOTSUP, "redirect: kernel %d.%d.%d is not fit for it: %s", v.major, v.minor,
-		v.patch, bad->what);
-	err_hint(err, "%s has the fix (%s)", fixed, bad->source);
-	return -ENOTSUP;
-}
-
 static int copy_list(int **to, int *n, const int *from, int nr)
 {
 	if (!nr)
@@ -190,7 +171,7 @@ int redirect_start(struct redirect **out, struct loop *loop, const struct redire
 	if (!r)
 		return err_set(err, -ENOMEM, "out of memory");
 	r->loop = loop;
-	rc = opts->any_kernel ? 0 : check_kernel(err);
+	rc = redirect_check(opts->any_kernel, err);
 	if (!rc)
 		rc = copy_pids(r, opts, err);
 	if (!rc)

@@ -58,6 +58,8 @@ struct bpf_program *redirect_program(const struct redirect *r, const char *name)
 int redirect_attach(struct redirect *r, struct err *err);
 /* From here on connections are watched. 0 or -errno. */
 int redirect_attach_cgroups(struct redirect *r, const struct redirect_opts *opts, struct err *err);
+/* May this process do it, and is this kernel fit for it? 0 or -errno with what is missing. */
+int redirect_check(bool any_kernel, struct err *err);
 /* The manager: starts to listen and to keep time. 0 or -errno. */
 int redirect_run(struct redirect *r, struct err *err);
 void redirect_halt(struct redirect *r);
