@@ -16,9 +16,9 @@
 #include "script.h"
 #include "util.h"
 
-static const char code[] = "return os.exit(require('bpfnet.redirect').main(arg, ...), true)";
+static const char code[] = "local host = ... host.done(require('bpfnet.redirect').main(arg, host))";
 
-static int run_lua(int argc, char **argv, const struct redirect_host *host)
+static int run_lua(int argc, char **argv, struct redirect_host *host)
 {
 	struct script_opts opts = { .ring_bytes = 4096 };
 	struct script *s;
@@ -32,7 +32,9 @@ static int run_lua(int argc, char **argv, const struct redirect_host *host)
 	script_set_args(s, "redirect", argc, argv);
 	if (script_load_string(s, code, strlen(code), "=redirect")) {
 		redirect_host_push(script_state(s), host);
-		if (script_run_chunk(s, 1) || script_was_interrupted(s))
+		if (script_run_chunk(s, 1))
+			status = host->status;
+		else if (script_was_interrupted(s))
 			status = EXIT_OK;
 	}
 	if (script_error(s) && status != EXIT_OK)
@@ -104,8 +106,9 @@ static bool go_background(int *status)
 		*status = wait_for(child, fds[0]);
 		return false;
 	}
-	close(fds[0]);
-	starter = fds[1];
+	/* what was open in the starter, a lock perhaps, is not to stay open */
+	starter = dup2(fds[1], STDERR_FILENO + 1);
+	close_range((unsigned)starter + 1, ~0U, 0);
 	setsid();
 	if (fork())
 		_exit(0);
@@ -122,8 +125,8 @@ static int run_detached(int argc, char **argv, struct redirect_host *host)
 	if (!go_background(&status))
 		return status;
 	status = run_lua(argc, argv, host);
-	if (starter >= 0)
-		tell_starter(status);
+	if (starter >= 0) /* it has never been on */
+		tell_starter(status ? status : EXIT_FAILED);
 	return status;
 }
 
@@ -152,6 +155,8 @@ int cmd_redirect(int argc, char **argv)
 	struct redirect_host host = { .ready = no_one_waits };
 	bool detach = false;
 
+	if (argc > 1 && str_eq(argv[1], "bench"))
+		return cmd_redirect_bench(argc - 1, argv + 1);
 	argc = take_common(argc - 1, ++argv, &host);
 	for (int i = 0; i < argc; i++) {
 		if (str_eq(argv[i], "--help") || str_eq(argv[i], "-h"))

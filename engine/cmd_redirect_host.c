@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+#include <sys/epoll.h>
 #include <lauxlib.h>
 #include "cmd_redirect_host.h"
+#include "loop.h"
 #include "lua_redirect.h"
 #include "redirect_view.h"
+#include "script.h"
 #include "util.h"
 
 /* What failed, as two values: nil and the message, with a hint on a line of its own. */
@@ -76,6 +79,7 @@ static void add_view(void *arg, const struct redirect_view *view)
 		set_string(L, "name", view->info.name);
 	set_integer(L, "pid", view->info.pid);
 	set_boolean(L, "alive", view->alive);
+	set_boolean(L, "goes_on", view->goes_on);
 	set_boolean(L, "pinned", view->pinned);
 	set_integer(L, "since", (lua_Integer)view->info.since_s);
 	set_string(L, "scope", view->info.scope);
@@ -144,6 +148,22 @@ static int l_clean(lua_State *L)
 	return redirect_clean(timeout_ns, add_ended, L, &err) ? push_failure(L, &err) : 1;
 }
 
+static void on_output_gone(void *arg, uint32_t events)
+{
+	(void)events;
+	loop_stop(arg);
+}
+
+/* host.watch_output(): bpf.run() returns "stopped" once nobody can read standard output any more */
+static int l_watch_output(lua_State *L)
+{
+	struct loop *loop = script_loop(script_of(L));
+
+	/* what can't lose its reader, as a file, can't be waited for */
+	loop_watch(loop, STDOUT_FILENO, EPOLLERR, on_output_gone, loop);
+	return 0;
+}
+
 /* host.ready() -> boolean */
 static int l_ready(lua_State *L)
 {
@@ -153,16 +173,30 @@ static int l_ready(lua_State *L)
 	return 1;
 }
 
-void redirect_host_push(lua_State *L, const struct redirect_host *host)
+/* host.done(status): the command has ended with that exit status */
+static int l_done(lua_State *L)
 {
-	static const luaL_Reg functions[] = { { "check", l_check }, { "publish", l_publish },
-					      { "list", l_list },   { "stop", l_stop },
-					      { "clean", l_clean }, { NULL, NULL } };
+	struct redirect_host *host = lua_touserdata(L, lua_upvalueindex(1));
+
+	host->status = (int)luaL_checkinteger(L, 1);
+	return 0;
+}
+
+void redirect_host_push(lua_State *L, struct redirect_host *host)
+{
+	static const luaL_Reg functions[] = {
+		{ "check", l_check }, { "publish", l_publish }, { "list", l_list },
+		{ "stop", l_stop },   { "clean", l_clean },     { "watch_output", l_watch_output },
+		{ NULL, NULL }
+	};
 
 	luaL_newlib(L, functions);
-	lua_pushlightuserdata(L, (void *)host);
+	lua_pushlightuserdata(L, host);
 	lua_pushcclosure(L, l_ready, 1);
 	lua_setfield(L, -2, "ready");
+	lua_pushlightuserdata(L, host);
+	lua_pushcclosure(L, l_done, 1);
+	lua_setfield(L, -2, "done");
 	set_boolean(L, "verbose", host->verbose);
 	set_boolean(L, "quiet", host->quiet);
 	set_boolean(L, "detached", host->detached);

@@ -12,9 +12,10 @@ struct redirect_host {
 	bool detached;
 	bool (*ready)(
 		void); /* the background may go on without whoever started it; false: they are gone */
+	int status; /* what it ended with */
 };
 
 /* [-0, +1] The table that is redirect.main()'s second argument; raises for lack of memory. */
-void redirect_host_push(lua_State *L, const struct redirect_host *host);
+void redirect_host_push(lua_State *L, struct redirect_host *host);
 
 #endif

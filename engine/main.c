@@ -24,7 +24,7 @@ const struct command commands[] = {
 	{ "probes", "[NAME] [--json]",
 	  "list the probes and what of them works here; with NAME its fields, filters and hooks",
 	  "", cmd_probes },
-	{ "redirect", "--cgroup PATH | --pods UID [options] | status | stop | clean",
+	{ "redirect", "--cgroup PATH | --pods UID [options] | status | stop | clean | bench",
 	  "carry local TCP past the TCP/IP stack while it runs",
 	  "which connections, both ends of which must be on this host:\n"
 	  "  --cgroup PATH[,PATH]    of processes in these cgroups (\"/\": all of this host)\n"
@@ -45,11 +45,12 @@ const struct command commands[] = {
 	  "  -q, --quiet             only that it is on, and errors\n"
 	  "\n"
 	  "It runs until Ctrl-C or SIGTERM, then lets all connections go: they go on through TCP. If it\n"
-	  "is killed, they do so too, within two seconds.\n"
+	  "is killed, they go on too; one in the background is then to be ended by stop or clean.\n"
 	  "\n"
 	  "  redirect status [NAME] [-v] [--json]   what redirects of this host do; -v: each connection\n"
 	  "  redirect stop [NAME]                   end one in the background, also one whose process died\n"
-	  "  redirect clean                         remove what redirects that died left behind\n",
+	  "  redirect clean                         remove what redirects that died left behind\n"
+	  "  redirect bench [options]               measure here what it gains\n",
 	  cmd_redirect },
 	{ "help", "[COMMAND]", "explain a command", "", cmd_help },
 	{ NULL, NULL, NULL, NULL, NULL },

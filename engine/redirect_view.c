@@ -38,6 +38,15 @@ static int read_info(struct redirect_view *v)
 	return 0;
 }
 
+static void read_config(struct redirect_view *v)
+{
+	struct redirect_config config = { 0 };
+	uint32_t zero = 0;
+
+	bpf_map_lookup_elem(v->fds[PART_CONFIGS], &zero, &config);
+	v->goes_on = config.goes_on && !config.stopping;
+}
+
 static void start_view(struct redirect_view *v, int info_fd)
 {
 	*v = (struct redirect_view){ .info_fd = info_fd };
@@ -58,6 +67,8 @@ int redirect_view_open(struct redirect_view *v, const char *root, const char *na
 	}
 	if (rc)
 		redirect_view_close(v);
+	else
+		read_config(v);
 	return rc;
 }
 
@@ -74,6 +85,8 @@ static int open_by_ids(struct redirect_view *v, int info_fd)
 	}
 	if (rc)
 		redirect_view_close(v);
+	else
+		read_config(v);
 	return rc;
 }
 

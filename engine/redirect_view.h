@@ -12,6 +12,7 @@
 struct redirect_view {
 	struct redirect_info info;
 	bool alive; /* its process is */
+	bool goes_on; /* redirects what it has taken even if its process is not */
 	bool pinned;
 	int info_fd;
 	int fds[NR_PARTS];

@@ -115,7 +115,8 @@ local function start(state, opt, host)
     on_event = function(ev) on_event(state, opt, host, ev) end,
   })
   if not ok then
-    return nil, (r:gsub("^bpf%.redirect: ", ""):gsub("^redirect: ", ""))
+    local why = r:gsub("^bpf%.redirect: ", ""):gsub("^redirect: ", "")
+    return nil, why:find("is not fit for it") and why .. "; --any-kernel does it nevertheless" or why
   end
   local shown, why = host.publish(r, opt.detach, report.scope(opt))
   if not shown then
@@ -153,8 +154,13 @@ local function run(argv, host)
   end
   say(state, opt.json and bpf.json({ event = "on", scope = report.scope(opt), name = opt.detach },
     report.EVENT) or ("redirect: on (%s)"):format(report.scope(opt)))
-  if host.ready() and not state.broken then
-    bpf.run(opt.duration)
+  if host.detached then
+    state.broken = not host.ready() and "" or nil
+  else
+    host.watch_output()
+  end
+  if not state.broken and bpf.run(opt.duration) == "stopped" then
+    state.broken = state.broken or ""
   end
   return finish(state, r, opt, host)
 end
@@ -219,11 +225,10 @@ function commands.status(argv, host)
     report.amend(one)
     print(opt.json and report.status_json(one, host.verbose) or report.status(one, host.verbose))
   end
-  if #list == 0 and not opt.json then
-    print("no redirect is on")
-  end
   if hidden and not opt.name then
-    io.stderr:write("bpfnet redirect: ", hidden, "\n")
+    return fail(1, hidden)
+  elseif #list == 0 and not opt.json then
+    print("no redirect is on")
   end
   return 0
 end

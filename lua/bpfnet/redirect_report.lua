@@ -160,10 +160,10 @@ local function connection_line(c)
   return c.tx_redirected_msgs and line .. "  " .. amounts(c, "tx_") or line
 end
 
----What the maps of a redirect say is not so once its process is gone: nothing is redirected then.
+---What the maps of a redirect say is not so once its process is gone, if nothing is redirected then.
 ---@param one table as host.list() gives it, changed in place
 function report.amend(one)
-  if one.alive then
+  if one.alive or one.goes_on then
     return
   end
   one.live, one.leaving = 0, one.leaving + one.live
@@ -182,7 +182,8 @@ function report.status(one, verbose)
   local lines = {
     ("%s: %s"):format(who, one.alive
       and ("pid %d, since %s"):format(one.pid, os.date("%Y-%m-%d %H:%M:%S", one.since))
-      or ("its process %d is gone: everything goes by TCP"):format(one.pid)),
+      or ("its process %d is gone: %s"):format(one.pid, one.goes_on
+        and "it takes no more connections" or "everything goes by TCP")),
     "  " .. one.scope,
     ("  %s taken, %d live, %d let go, %d refused%s%s"):format(number(one.taken, "connection"),
       one.live, one.let_go, one.refused, reasons("let go and still open", let_go),
