@@ -150,19 +150,26 @@ static int take_common(int argc, char **argv, struct redirect_host *host)
 	return n;
 }
 
+static bool asks_for_help(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++)
+		if (str_eq(argv[i], "--help") || str_eq(argv[i], "-h"))
+			return true;
+	return false;
+}
+
 int cmd_redirect(int argc, char **argv)
 {
 	struct redirect_host host = { .ready = no_one_waits };
 	bool detach = false;
 
+	if (asks_for_help(argc, argv))
+		return cmd_help(2, (char *[]){ "help", "redirect", NULL });
 	if (argc > 1 && str_eq(argv[1], "bench"))
 		return cmd_redirect_bench(argc - 1, argv + 1);
 	argc = take_common(argc - 1, ++argv, &host);
-	for (int i = 0; i < argc; i++) {
-		if (str_eq(argv[i], "--help") || str_eq(argv[i], "-h"))
-			return cmd_help(2, (char *[]){ "help", "redirect", NULL });
+	for (int i = 0; i < argc; i++)
 		detach = detach || str_eq(argv[i], "--detach") || str_starts(argv[i], "--detach=");
-	}
 	/* a reader that has gone away is no reason to end without letting connections go */
 	signal(SIGPIPE, SIG_IGN);
 	return detach ? run_detached(argc, argv, &host) : run_lua(argc, argv, &host);

@@ -50,7 +50,7 @@ const struct command commands[] = {
 	  "  redirect status [NAME] [-v] [--json]   what redirects of this host do; -v: each connection\n"
 	  "  redirect stop [NAME]                   end one in the background, also one whose process died\n"
 	  "  redirect clean                         remove what redirects that died left behind\n"
-	  "  redirect bench [options]               measure here what it gains\n",
+	  "  redirect bench [--rounds N] [--json]   measure here what it gains\n",
 	  cmd_redirect },
 	{ "help", "[COMMAND]", "explain a command", "", cmd_help },
 	{ NULL, NULL, NULL, NULL, NULL },

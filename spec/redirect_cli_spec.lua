@@ -409,7 +409,7 @@ describe("bpfnet redirect", function()
   it("explains itself", function()
     local text = helper.sh("%s help redirect", helper.bpfnet)
     assert.is_truthy(text:find("^usage: bpfnet redirect %-%-cgroup PATH"))
-    for _, args in ipairs { "--help", "status --help", "--cgroup / -h" } do
+    for _, args in ipairs { "--help", "status --help", "bench --help", "--cgroup / -h" } do
       assert.are.equal(text, (redirect(args)))
     end
   end)
