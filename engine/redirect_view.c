@@ -193,6 +193,8 @@ void redirect_view_stats(const struct redirect_view *v, struct redirect_stats *s
 	bpf_map_lookup_elem(v->fds[PART_COUNTS], &zero, &t);
 	stats->sent = t.closed;
 	redirect_view_each(v, add_flow, stats);
+	/* again, so that no more are live than were taken */
+	bpf_map_lookup_elem(v->fds[PART_COUNTS], &zero, &t);
 	stats->taken = t.taken;
 	stats->refused = t.refused;
 	stats->let_go = t.left;
