@@ -9,6 +9,7 @@
 #include "ksyms.h"
 #include "object.h"
 #include "probe_setup.h"
+#include "redirect_found.h"
 #include "redirect_priv.h"
 #include "skels.h"
 #include "util.h"
@@ -188,6 +189,7 @@ int redirect_start(struct redirect **out, struct loop *loop, const struct redire
 		redirect_free(r);
 		return rc;
 	}
+	redirect_found_look();
 	*out = r;
 	return 0;
 }

@@ -39,6 +39,7 @@ struct slot {
 
 struct redirect_found {
 	struct loop_timer *timer;
+	struct redirect_found *next;
 	int slots_fd;
 	int socks_fd;
 	volatile uint32_t *used; /* the programs' own variable */
@@ -260,6 +261,8 @@ static void drop_ended(struct redirect_found *f, uint64_t now)
 	}
 }
 
+static struct redirect_found *all; /* of this process */
+
 static void look(void *arg)
 {
 	struct redirect_found *f = arg;
@@ -268,6 +271,12 @@ static void look(void *arg)
 	take_waiting(f);
 	drop_ended(f, now_ns());
 	loop_timer_set(f->timer, f->nr_waiting ? HURRY_NS : LOOK_NS, 0);
+}
+
+void redirect_found_look(void)
+{
+	for (struct redirect_found *f = all; f; f = f->next)
+		look(f);
 }
 
 int redirect_found_new(struct redirect_found **out, struct loop *loop, const struct bpf_object *obj,
@@ -290,6 +299,8 @@ int redirect_found_new(struct redirect_found **out, struct loop *loop, const str
 	f->slots_fd = bpf_map__fd(slots);
 	f->socks_fd = socks_fd;
 	f->used = used;
+	f->next = all;
+	all = f;
 	look(f);
 	*out = f;
 	return 0;
@@ -297,8 +308,13 @@ int redirect_found_new(struct redirect_found **out, struct loop *loop, const str
 
 void redirect_found_free(struct redirect_found *f)
 {
+	struct redirect_found **at = &all;
+
 	if (!f)
 		return;
+	while (*at != f)
+		at = &(*at)->next;
+	*at = f->next;
 	loop_timer_free(f->timer);
 	free(f);
 }

@@ -20,6 +20,8 @@ void redirect_found_setup(struct bpf_object *obj);
  */
 int redirect_found_new(struct redirect_found **found, struct loop *loop,
 		       const struct bpf_object *obj, int socks_fd, struct err *err);
+/* Looks now: a redirect of this process has begun, and its first connections may be short. */
+void redirect_found_look(void);
 /* Before the object is closed. NULL is fine. */
 void redirect_found_free(struct redirect_found *found);
 
