@@ -34,18 +34,18 @@ static __always_inline bool is_settled(struct flow *flow, const struct flow *oth
 	return true;
 }
 
-#define COUNT_ANEW_MSGS 64
+#define COUNT_ANEW_MSGS 32
 
 /*
  * What waits there is what was sent since its queue was seen empty, which a queue seldom is just when
- * there is no more room: so it is looked at with the first message of each turn, too.
+ * there is no more room: so it is looked at from time to time.
  */
 static __always_inline bool has_room(struct flow *flow, __u32 size, const struct config *cfg)
 {
 	bool full = flow->queued_msgs >= cfg->queue_msgs ||
 		    flow->queued_bytes + size > cfg->queue_bytes;
 
-	if (!full && flow->run_msgs != 1 && flow->queued_msgs % COUNT_ANEW_MSGS)
+	if (!full && flow->queued_msgs % COUNT_ANEW_MSGS < COUNT_ANEW_MSGS - 1)
 		return true;
 	if (!queue_is_empty((const void *)flow->peer_sk))
 		return !full;
@@ -54,15 +54,15 @@ static __always_inline bool has_room(struct flow *flow, __u32 size, const struct
 	return size <= cfg->queue_bytes;
 }
 
-/* The other end has read all that went by TCP, and is still the socket that was meant. */
+/*
+ * The other end has read all that went by TCP. If its socket is gone this reads anything, but then there is
+ * none to redirect to.
+ */
 static __always_inline bool nothing_ahead(const struct flow *flow, const struct tcp_sock *tp)
 {
 	const struct tcp_sock *peer = (const void *)flow->peer_sk;
-	__u32 copied = BPF_CORE_READ(peer, copied_seq);
 
-	return copied == tp->write_seq &&
-	       (__u64)BPF_CORE_READ((const struct sock *)peer, __sk_common.skc_cookie.counter) ==
-		       flow->peer;
+	return BPF_CORE_READ(peer, copied_seq) == tp->write_seq;
 }
 
 static __always_inline void let_go(struct flow *flow, struct flow *other, enum why why,
@@ -74,8 +74,16 @@ static __always_inline void let_go(struct flow *flow, struct flow *other, enum w
 	notify(NOTICE_LEAVING, why, cookie, flow->peer, &flow->tuple);
 }
 
+#define LOOK_MSGS 8
+
+/* Of the other end something is asked with every few messages only: a look at it costs a lookup. */
+static __always_inline bool is_time_to_look(const struct flow *flow)
+{
+	return (flow->redirected_msgs + flow->passed_msgs) % LOOK_MSGS == 0;
+}
+
 /* Counts what this end sends without an answer. True: it is a stream. */
-static __always_inline bool is_stream(struct flow *flow, const struct flow *other, __u32 size,
+static __always_inline bool is_stream(struct flow *flow, const struct flow *other,
 				      const struct config *cfg)
 {
 	__u64 peer_msgs = other->redirected_msgs + other->passed_msgs;
@@ -85,8 +93,6 @@ static __always_inline bool is_stream(struct flow *flow, const struct flow *othe
 		flow->run_bytes = 0;
 		flow->run_msgs = 0;
 	}
-	flow->run_bytes += size;
-	flow->run_msgs++;
 	return flow->run_bytes > cfg->stream_bytes || flow->run_msgs > cfg->stream_msgs;
 }
 
@@ -99,7 +105,7 @@ static __always_inline enum why no_longer_fit(const struct tcp_sock *tp, const s
 {
 	if (has_ulp(tp))
 		return WHY_ULP;
-	if (!(flow->redirected_msgs & 15) && !cfg->blocking && is_blocking((const void *)tp))
+	if (!cfg->blocking && is_time_to_look(flow) && is_blocking((const void *)tp))
 		return WHY_BLOCKING;
 	return has_odd_options(tp, true) ? WHY_OPTION : WHY_NONE;
 }
@@ -125,21 +131,29 @@ static __always_inline bool is_overdue(const struct flow *flow)
 static __always_inline bool goes_past(struct flow *flow, const struct tcp_sock *tp, __u64 cookie,
 				      __u32 size)
 {
-	struct flow *other = bpf_map_lookup_elem(&redirect_flows, &flow->peer);
 	const struct config *cfg = config();
+	bool settled = !cfg || !cfg->blocking || flow->settled;
+	struct flow *other;
 	enum why why;
 
-	if (!cfg || !other || !is_inside(flow) || !is_inside(other))
+	if (!cfg || !is_inside(flow))
 		return false;
+	flow->run_bytes += size;
+	flow->run_msgs++;
 	why = no_longer_fit(tp, flow, cfg);
-	if (!why && is_stream(flow, other, size, cfg))
-		why = WHY_STREAM;
-	if (why && flow->mode == MODE_ON)
-		let_go(flow, other, why, cookie);
-	if (why == WHY_ULP || !nothing_ahead(flow, tp) ||
-	    (cfg->blocking && !is_settled(flow, other, cfg)))
+	if (why || !settled || is_time_to_look(flow)) {
+		other = bpf_map_lookup_elem(&redirect_flows, &flow->peer);
+		if (!other || !is_inside(other))
+			return false;
+		if (!why && is_stream(flow, other, cfg))
+			why = WHY_STREAM;
+		if (why && flow->mode == MODE_ON)
+			let_go(flow, other, why, cookie);
+		settled = settled || is_settled(flow, other, cfg);
+	}
+	if (why == WHY_ULP || !settled || !nothing_ahead(flow, tp))
 		return false;
-	if (!(is_on(flow) && is_on(other) && may_go_past(cfg)) &&
+	if (!(is_on(flow) && may_go_past(cfg)) &&
 	    (queue_is_empty((const void *)flow->peer_sk) || is_overdue(flow)))
 		return false;
 	return has_room(flow, size, cfg);

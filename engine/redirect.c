@@ -76,7 +76,7 @@ static int set_ports(int fd, const struct port_range *ranges, int n)
 }
 
 static const struct redirect_policy usual = {
-	.turns = 8,
+	.turns = 16,
 	.turn_bytes = 256 << 10,
 	.stream_bytes = 1 << 20,
 	.stream_msgs = 256,
