@@ -56,7 +56,7 @@ local function converse(args, f)
   local seen, deadline = 0, bpf.now() + FEATURE_SECONDS * 1e9
   repeat
     bpf.run(0.02)
-    local ended = not io.open("/proc/" .. child.pid .. "/exe")
+    local ended = not helper.read("/proc/" .. child.pid .. "/comm")
     for line in child.stdout():sub(seen + 1):gmatch("([^\n]*\n)") do
       seen = seen + #line
       deadline = bpf.now() + FEATURE_SECONDS * 1e9

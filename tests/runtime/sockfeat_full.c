@@ -11,7 +11,8 @@
 
 #define MOST_BYTES  (64L << 20) /* nobody is held back: enough seen */
 #define MOST_MEMORY (256L << 10) /* KiB of the kernel's objects, the same */
-#define LOOK_EVERY  4096 /* messages, at how much memory there is */
+#define BATCH       64 /* messages of one call */
+#define LOOK_EVERY  256 /* calls, at how much memory there is */
 
 static long memory_kib(void)
 {
@@ -28,32 +29,48 @@ static long memory_kib(void)
 	return kib;
 }
 
+/* Sends some messages of the pattern, the small ones many at a time; returns how many bytes went. */
+static ssize_t send_some(int fd, size_t sent, size_t size)
+{
+	static char data[65536];
+	struct mmsghdr m[BATCH] = { 0 };
+	struct iovec iov[BATCH];
+	int n = size <= 64 ? BATCH : 1;
+	ssize_t bytes = 0;
+
+	pattern_fill(data, sent, n * size);
+	for (int i = 0; i < n; i++) {
+		iov[i] = (struct iovec){ data + i * size, size };
+		m[i].msg_hdr = (struct msghdr){ .msg_iov = &iov[i], .msg_iovlen = 1 };
+	}
+	n = sendmmsg(fd, m, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+	for (int i = 0; i < n; i++)
+		bytes += m[i].msg_len;
+	return n < 0 ? -1 : bytes;
+}
+
 /* Writes the pattern in messages of this size until it is held back; says why it stops. */
 static size_t fill(int fd, size_t size)
 {
-	static char data[65536];
-	long memory = memory_kib(), messages = 0;
+	long memory = memory_kib(), calls = 0;
 	const char *why = "64 MiB went";
 	size_t sent = 0;
 
 	while (sent < MOST_BYTES) {
-		ssize_t n;
+		ssize_t n = send_some(fd, sent, size);
 
-		pattern_fill(data, sent, size);
-		n = send(fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n < 0) {
 			why = strerrorname_np(errno);
 			break;
 		}
 		sent += n;
-		if (++messages % LOOK_EVERY == 0 && memory_kib() > memory + MOST_MEMORY) {
+		if (++calls % LOOK_EVERY == 0 && memory_kib() > memory + MOST_MEMORY) {
 			why = "256 MiB of memory are gone";
 			break;
 		}
 	}
 	say("written until %s", why);
 	note("written", sent);
-	note("messages", messages);
 	note("memory_kib", memory_kib() - memory);
 	return sent;
 }

@@ -14,6 +14,9 @@ known.different = {
     "recv 0 without data=0; recv 0 with data=0; peek 0 with data=0; send 0=0; recv=4 'data'; then=EAGAIN" },
   trunc = { why = "data can't be thrown away without a buffer: EFAULT, and it stays",
     "recv of 3 to nowhere=EFAULT; recv of 4 to nowhere=EFAULT; then=9 'wastedata'" },
+  fionread = { why = "FIONREAD is 0 for data that was redirected, on 6.1; the same on others",
+    "FIONREAD=0; FIONREAD=0; FIONREAD=0; recv=4 'hell'; FIONREAD=0; recv=8 'oa world'; FIONREAD=0",
+    "FIONREAD=0; FIONREAD=5; FIONREAD=12; recv=4 'hell'; FIONREAD=8; recv=8 'oa world'; FIONREAD=0" },
   fionread_full = { why = "FIONREAD is 0 for data that came by TCP, on kernels with that defect; "
       .. "the same on others",
     "all arrived=1; FIONREAD=0 although poll says IN: yes",
