@@ -38,14 +38,15 @@ static __always_inline bool is_settled(struct flow *flow, const struct flow *oth
 
 /*
  * What waits there is what was sent since its queue was seen empty, which a queue seldom is just when
- * there is no more room: so it is looked at from time to time.
+ * there is no more room: so it is looked at from time to time, and each time once a quarter is used.
  */
 static __always_inline bool has_room(struct flow *flow, __u32 size, const struct config *cfg)
 {
 	bool full = flow->queued_msgs >= cfg->queue_msgs ||
 		    flow->queued_bytes + size > cfg->queue_bytes;
 
-	if (!full && flow->queued_msgs % COUNT_ANEW_MSGS < COUNT_ANEW_MSGS - 1)
+	if (flow->queued_bytes < cfg->queue_bytes / 4 &&
+	    flow->queued_msgs % COUNT_ANEW_MSGS < COUNT_ANEW_MSGS - 1 && !full)
 		return true;
 	if (!queue_is_empty((const void *)flow->peer_sk))
 		return !full;

@@ -271,7 +271,8 @@ static __always_inline void count_state(struct totals *all, const struct flow *f
 {
 	add_up(&all->known, flow);
 	all->live += flow->mode == MODE_ON;
-	all->leaving += is_going(flow) || flow->mode == MODE_ALONE;
+	all->leaving += is_going(flow) || flow->mode == MODE_ALONE ||
+			(flow->mode == MODE_LEFT && flow->poke);
 	all->unread += flow->mode == MODE_ON && flow->passing;
 }
 
