@@ -18,16 +18,15 @@ local function untouched(name, plain, result, why)
     or expected(name, "not redirected", plain.outcome, result.outcome)
 end
 
--- Redirected, and the outcome is the same or one of those that are known. Features that have no single
--- connection can't say whether it is redirected.
+-- Redirected, and the outcome is the same or the one that is known. Features that have no single connection
+-- can't say whether it is redirected.
 local function same_or_known(name, plain, result, different)
   if plain.skip then return expected(name, "skipped", plain.skip, result.skip) end
-  for _, outcome in ipairs(different or {}) do
-    if result.outcome == outcome then return expected(name, "taken", true, result.taken) end
-  end
-  return expected(name, "failed", nil, result.failed)
+  local outcome = plain.outcome
+  if different and not (different.maybe and result.outcome == outcome) then outcome = different[1] end
+  return different == nil and expected(name, "failed", nil, result.failed)
     or result.taken ~= nil and expected(name, "taken", true, result.taken)
-    or expected(name, "redirected", different and different[1] or plain.outcome, result.outcome)
+    or expected(name, "redirected", outcome, result.outcome)
 end
 
 -- Those of blocking sockets, or the others: names tell them apart.
