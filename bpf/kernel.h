@@ -173,6 +173,7 @@ struct sock {
 	void *sk_user_data;
 	int sk_rcvlowat;
 	int sk_peek_off;
+	__u16 sk_tsflags; /* 32 bits since 6.7; these are the lower ones */
 	struct sock_cgroup_data sk_cgrp_data;
 };
 

@@ -117,7 +117,7 @@ static __always_inline bool has_odd_options(const struct tcp_sock *tp, const boo
 	odd |= 1UL << bpf_core_enum_value(enum sock_flags___redirect, SOCK_RCVTSTAMP);
 	odd |= 1UL << bpf_core_enum_value(enum sock_flags___redirect, SOCK_ZEROCOPY);
 	return flags & odd || GET(trusted, sk, sk_rcvlowat) > 1 ||
-	       GET(trusted, sk, sk_peek_off) >= 0;
+	       GET(trusted, sk, sk_peek_off) >= 0 || GET(trusted, sk, sk_tsflags);
 }
 
 /* Pointers are always read through the helper: the verifier takes long over them otherwise. */

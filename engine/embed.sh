@@ -21,7 +21,7 @@ for path; do
 	fi
 	name=$(basename "$path" .lua)
 	case $list in
-	modules) [ "$name" = _meta ] || row modules "bpfnet.$name" "$path" ;;
+	modules) [ "${name#_meta}" != "$name" ] || row modules "bpfnet.$name" "$path" ;;
 	scripts) row scripts "$name" "$path" ;;
 	esac
 done

@@ -172,9 +172,8 @@ void net_start(void)
 		veth_pair(client, server);
 		open_listeners(opt.families & VETH);
 		enter(client);
-		close(server);
 	}
-	close(client);
+	/* Descriptors of both are held to the end, as a container's runtime does: so others can enter. */
 }
 
 int net_listener(int listener)
