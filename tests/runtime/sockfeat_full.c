@@ -114,6 +114,8 @@ static void full(size_t size)
 
 void run_full_1(void)
 {
+	if (in_guest)
+		skip("millions of messages take minutes under emulation");
 	full(1);
 }
 
