@@ -37,6 +37,9 @@ struct {
 		});
 } redirects SEC(".maps");
 
+/* Where no redirect can run (before 5.15) its code is left out: 5.10's verifier can't take it. */
+const volatile bool cfg_redirects = false;
+
 /* Slots up to here may be in use, so that a host without a redirect pays for one comparison. */
 volatile __u32 redirects_used;
 
@@ -57,6 +60,8 @@ static __always_inline void redirected_of(struct redirected *sum, __u64 cookie)
 	void *flows;
 
 	sum->rx_bytes = sum->tx_bytes = sum->rx_msgs = sum->tx_msgs = 0;
+	if (!cfg_redirects)
+		return;
 	for (__u32 i = 0; i < MAX_REDIRECTS && i < redirects_used; i++) {
 		flows = bpf_map_lookup_elem(&redirects, &i);
 		flow = flows ? bpf_map_lookup_elem(flows, &cookie) : NULL;

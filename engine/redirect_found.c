@@ -55,8 +55,11 @@ void redirect_found_setup(struct bpf_object *obj)
 	struct bpf_map *slots = bpf_object__find_map_by_name(obj, "redirects");
 	struct bpf_map *flows = slots ? bpf_map__inner_map(slots) : NULL;
 
-	if (!flows)
+	bool *asks = globals_find(obj, ".rodata", "cfg_redirects", sizeof(*asks));
+
+	if (!flows || !asks)
 		return;
+	*asks = caps_attach_cookie(); /* came with 5.15, too */
 	bpf_map__set_value_size(flows, sizeof(struct redirect_flow));
 	/* as probe_setup() does with the redirect's: the kernel compares the flags */
 	bpf_map__set_map_flags(flows, caps_map_alloc() ? BPF_F_NO_PREALLOC : 0);

@@ -34,6 +34,13 @@ const struct redirect_kernel redirect_kernels[] = {
 		.source = "CVE-2024-39500",
 	},
 	{
+		.since = "4.18",
+		.fixed = "6.6.128 6.12.75 6.18.14 6.19.4 7.0",
+		.what = "FIONREAD leaves out what was redirected: programs that size their reads "
+			"by it (nginx, Java, .NET) may stall",
+		.source = "bpf, sockmap: Fix FIONREAD for sockmap",
+	},
+	{
 		.since = "6.6.128 6.12.75 6.18.14 6.19.4 7.0",
 		.fixed = "6.12.114 7.2",
 		.what = "FIONREAD on a connection taken over leaves out what came by TCP: programs "

@@ -35,7 +35,8 @@ local function torture(args, options)
   local child
   for round = 1, options.rounds * 4 do
     if round > options.rounds and (options.none or totals.redirected_bytes > 0) then break end
-    local redirect = bpf.redirect { cgroup = helper.cgroup(), policy = options.policy }
+    local redirect = bpf.redirect { cgroup = helper.cgroup(), policy = options.policy,
+      any_kernel = true }
     child = child or helper.start(command(args))
     bpf.run(options.seconds)
     redirect:stop(1)
@@ -52,7 +53,7 @@ end
 
 -- The reason for which this kernel can't, or nil.
 local function refusal()
-  local ok, redirect = pcall(bpf.redirect, { cgroup = helper.cgroup() })
+  local ok, redirect = pcall(bpf.redirect, { cgroup = helper.cgroup(), any_kernel = true })
   if not ok then return tostring(redirect) end
   redirect:close()
 end

@@ -97,7 +97,8 @@ end
 ---single connection
 ---@return table stats of the redirect at the end
 function sockfeat.redirected(names, policy)
-  local redirect <close> = bpf.redirect { cgroup = helper.cgroup(), policy = policy }
+  local redirect <close> = bpf.redirect { cgroup = helper.cgroup(), policy = policy,
+    any_kernel = true }
   local results, taken, why = {}, nil, nil
   converse("-i -t " .. TURNS .. " " .. table.concat(names, " "), function(line)
     if line.ready then
