@@ -132,7 +132,7 @@ check: deps
 test: all
 	$(Q)tests/run $(PART)
 
-# What depends on the kernel, on all four: half an hour and more.
+# What depends on the kernel, on all four: an hour and more.
 vmcheck: all
 	$(Q)tests/run vmcheck
 

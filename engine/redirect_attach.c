@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include "object.h"
 #include "redirect_priv.h"
 #include "redirect_trial.h"
 #include "util.h"
@@ -21,10 +22,37 @@ static struct bpf_link *iterator(struct redirect *r, const char *name, const cha
 	return bpf_program__attach_iter(redirect_program(r, name), &opts);
 }
 
+/* redirect_abi.h says what bpf/redirect.h says. */
+static int check_layouts(const struct redirect *r, struct err *err)
+{
+	static const struct {
+		const char *map;
+		size_t size;
+	} layouts[] = {
+		{ "redirect_flows", sizeof(struct redirect_flow) },
+		{ "refused", sizeof(struct redirect_refusal) },
+		{ "configs", sizeof(struct redirect_config) },
+		{ "counts", sizeof(struct redirect_totals) },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(layouts); i++) {
+		const struct bpf_map *map =
+			bpf_object__find_map_by_name(object_bpf(r->obj), layouts[i].map);
+
+		if (bpf_map__value_size(map) != layouts[i].size)
+			return err_set(err, -EINVAL,
+				       "redirect: map '%s' has values of %u bytes, expected %zu",
+				       layouts[i].map, bpf_map__value_size(map), layouts[i].size);
+	}
+	return 0;
+}
+
 int redirect_attach(struct redirect *r, struct err *err)
 {
-	int rc;
+	int rc = check_layouts(r, err);
 
+	if (rc)
+		return rc;
 	r->sockets_fd = redirect_map(r, "sockets");
 	r->flows_fd = redirect_map(r, "redirect_flows");
 	r->refused_fd = redirect_map(r, "refused");

@@ -44,6 +44,7 @@ struct redirect {
 	bool wanted; /* there are candidates */
 	uint64_t busy_ns; /* time between sweeps while flows are on their way out; 0: none is */
 	uint64_t sweep_ns; /* when it is time again */
+	uint64_t lost_notices; /* that have been made good */
 	redirect_fn fn;
 	void *arg;
 	char *pins; /* the name by which it is pinned; NULL: it is not */

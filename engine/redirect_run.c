@@ -191,6 +191,16 @@ static void sample(struct redirect *r)
 	r->sampling = r->totals->sampled > 0;
 }
 
+/* What was in notices that found no room: only a look at everything tells. */
+static void make_good(struct redirect *r)
+{
+	if (r->totals->lost_notices == r->lost_notices)
+		return;
+	r->lost_notices = r->totals->lost_notices;
+	r->wanted = true;
+	r->busy_ns = BUSY_SWEEP_NS;
+}
+
 static void on_tick(void *arg)
 {
 	struct redirect *r = arg;
@@ -198,6 +208,7 @@ static void on_tick(void *arg)
 
 	beat(r);
 	sample(r);
+	make_good(r);
 	if (now >= r->sweep_ns || r->busy_ns) {
 		r->sweep_ns = now + IDLE_SWEEP_NS;
 		redirect_sweep(r);
