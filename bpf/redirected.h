@@ -50,30 +50,47 @@ struct redirected {
 	__u64 tx_msgs;
 };
 
+enum { REDIRECTED_RX = 1, REDIRECTED_MSGS = 2 };
+
 /*
- * Adds up over all redirects, for a connection may have been in one after the other. What an end
- * received is what its peer sent. cookie: the kernel's own of the socket; 0: it has none.
+ * One number of one redirect. What an end received is what its peer sent. A function of its own, which the
+ * verifier checks once: the branches of 32 slots in one program are too many for 6.12.
+ */
+__noinline __u64 redirected_in(__u32 slot, __u64 cookie, __u32 what)
+{
+	const struct redirected_flow *flow;
+	void *flows;
+	__u64 key;
+
+	if (!cfg_redirects)
+		return 0;
+	flows = bpf_map_lookup_elem(&redirects, &slot);
+	if (!flows)
+		return 0;
+	flow = bpf_map_lookup_elem(flows, &cookie);
+	if (flow && what & REDIRECTED_RX) {
+		key = flow->peer;
+		flow = bpf_map_lookup_elem(flows, &key);
+	}
+	if (!flow)
+		return 0;
+	return what & REDIRECTED_MSGS ? flow->msgs : flow->bytes;
+}
+
+/*
+ * Adds up over all redirects, for a connection may have been in one after the other. cookie: the kernel's
+ * own of the socket; 0: it has none.
  */
 static __always_inline void redirected_of(struct redirected *sum, __u64 cookie)
 {
-	const struct redirected_flow *flow, *peer;
-	void *flows;
-
 	sum->rx_bytes = sum->tx_bytes = sum->rx_msgs = sum->tx_msgs = 0;
 	if (!cfg_redirects)
 		return;
 	for (__u32 i = 0; i < MAX_REDIRECTS && i < redirects_used; i++) {
-		flows = bpf_map_lookup_elem(&redirects, &i);
-		flow = flows ? bpf_map_lookup_elem(flows, &cookie) : NULL;
-		if (!flow)
-			continue;
-		sum->tx_bytes += flow->bytes;
-		sum->tx_msgs += flow->msgs;
-		peer = bpf_map_lookup_elem(flows, &flow->peer);
-		if (!peer)
-			continue;
-		sum->rx_bytes += peer->bytes;
-		sum->rx_msgs += peer->msgs;
+		sum->tx_bytes += redirected_in(i, cookie, 0);
+		sum->tx_msgs += redirected_in(i, cookie, REDIRECTED_MSGS);
+		sum->rx_bytes += redirected_in(i, cookie, REDIRECTED_RX);
+		sum->rx_msgs += redirected_in(i, cookie, REDIRECTED_RX | REDIRECTED_MSGS);
 	}
 }
 
