@@ -111,11 +111,6 @@ static __always_inline enum why no_longer_fit(const struct tcp_sock *tp, const s
 	return has_odd_options(tp, true) ? WHY_OPTION : WHY_NONE;
 }
 
-static __always_inline bool is_inside(const struct flow *flow)
-{
-	return is_on(flow) || flow->mode == MODE_PASSING;
-}
-
 #define OVERDUE_NS 500000000ULL
 
 /* Its queue has not been empty for so long that the risk is taken: the engine wakes whoever it hits. */

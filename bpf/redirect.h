@@ -270,7 +270,6 @@ struct totals {
 	__u64 refused;
 	__u64 left;
 	__u64 lost_notices;
-	__u64 woken;
 	struct amounts closed; /* of ends that are forgotten */
 	/* What the last sweep has found; the engine sets it to zero before. */
 	struct amounts known;

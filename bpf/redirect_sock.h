@@ -3,12 +3,10 @@
 #ifndef BPFNET_REDIRECT_SOCK_H
 #define BPFNET_REDIRECT_SOCK_H
 
+#include "addr.h"
 #include "redirect.h"
 
 #define O_NONBLOCK 04000
-
-/* Kernel memory, directly where the verifier knows the pointer, else through a helper. */
-#define GET(trusted, p, field) ((trusted) ? (p)->field : BPF_CORE_READ(p, field))
 
 static __always_inline struct config *config(void)
 {
@@ -36,11 +34,14 @@ static __always_inline bool is_on(const struct flow *flow)
 	return flow->mode == MODE_ON || flow->mode == MODE_LEAVING;
 }
 
-static __always_inline void set_mapped(struct in6_addr *a, __be32 v4)
+static __always_inline bool is_going(const struct flow *flow)
 {
-	a->s6_addr64[0] = 0;
-	a->s6_addr32[2] = bpf_htonl(0xffff);
-	a->s6_addr32[3] = v4;
+	return flow->mode == MODE_LEAVING || flow->mode == MODE_PASSING;
+}
+
+static __always_inline bool is_inside(const struct flow *flow)
+{
+	return is_on(flow) || is_going(flow);
 }
 
 static __always_inline void set_tuple(struct tuple *t, const struct sock *sk)
@@ -97,11 +98,9 @@ static __always_inline bool is_loopback(const struct sock *sk)
 	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET)
 		return (v4 & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000);
 	BPF_CORE_READ_INTO(&v6, sk, __sk_common.skc_v6_daddr);
-	if (v6.s6_addr64[0])
-		return false;
-	if (v6.s6_addr32[2] == bpf_htonl(0xffff))
+	if (is_mapped(&v6))
 		return (v6.s6_addr32[3] & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000);
-	return !v6.s6_addr32[2] && v6.s6_addr32[3] == bpf_htonl(1);
+	return !v6.s6_addr64[0] && !v6.s6_addr32[2] && v6.s6_addr32[3] == bpf_htonl(1);
 }
 
 /*

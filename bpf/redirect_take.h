@@ -131,6 +131,13 @@ static __always_inline void leave(struct flow *flow, enum mode mode, __u32 why, 
 	flow->mode = mode;
 }
 
+static __always_inline void leave_both(struct flow *flow, struct flow *other, enum mode mode,
+				       __u32 why, __u64 now_ns)
+{
+	leave(flow, mode, why, now_ns);
+	leave(other, mode, why, now_ns);
+}
+
 static __always_inline bool is_there(const struct flow *flow, __u64 cookie)
 {
 	const struct sock *sk = (const void *)flow->sk;
@@ -146,11 +153,6 @@ static __always_inline bool is_calm(const struct flow *flow, __u64 cookie, const
 	return !is_there(flow, cookie) || (is_quiet(sk, cfg) && queue_is_empty(sk));
 }
 
-static __always_inline bool is_going(const struct flow *flow)
-{
-	return flow->mode == MODE_LEAVING || flow->mode == MODE_PASSING;
-}
-
 /* Takes both ends out if this is the moment. */
 static __always_inline void try_cut(struct flow *flow, struct flow *other, __u64 cookie,
 				    __u64 now_ns, const struct config *cfg)
@@ -162,8 +164,7 @@ static __always_inline void try_cut(struct flow *flow, struct flow *other, __u64
 	if (patient && first && !(is_calm(flow, cookie, cfg) && is_calm(other, peer, cfg)))
 		return;
 	if (first) {
-		leave(flow, MODE_PASSING, 0, now_ns);
-		leave(other, MODE_PASSING, 0, now_ns);
+		leave_both(flow, other, MODE_PASSING, 0, now_ns);
 		fence();
 	}
 	if (now_ns - flow->left_ns < FENCE_NS)
@@ -173,14 +174,12 @@ static __always_inline void try_cut(struct flow *flow, struct flow *other, __u64
 		bpf_map_delete_elem(&sockets, &cookie);
 		bpf_map_delete_elem(&sockets, &peer);
 		flow->poke = other->poke = true;
-		leave(flow, MODE_LEFT, 0, now_ns);
-		leave(other, MODE_LEFT, 0, now_ns);
+		leave_both(flow, other, MODE_LEFT, 0, now_ns);
 		other->turns_wanted = flow->turns_wanted =
 			flow->turns_wanted < 1 << 16 ? flow->turns_wanted * 4 : 1 << 16;
 		TALLY(left);
 	} else if (patient && first) {
-		leave(flow, MODE_LEAVING, 0, since_ns);
-		leave(other, MODE_LEAVING, 0, since_ns);
+		leave_both(flow, other, MODE_LEAVING, 0, since_ns);
 	}
 }
 
@@ -209,8 +208,7 @@ static __always_inline void tidy(struct flow *flow, struct flow *other, __u64 co
 	if (flow->mode == MODE_ALONE && (cfg->stopping || now_ns - flow->taken_ns > ALONE_NS))
 		leave(flow, MODE_PASSING, cfg->stopping ? WHY_STOPPED : WHY_ALONE, now_ns);
 	if (flow->mode == MODE_ON && paired && cfg->stopping) {
-		leave(flow, MODE_LEAVING, WHY_STOPPED, now_ns);
-		leave(other, MODE_LEAVING, WHY_STOPPED, now_ns);
+		leave_both(flow, other, MODE_LEAVING, WHY_STOPPED, now_ns);
 	}
 	if (flow->mode == MODE_ON && !paired)
 		leave(flow, MODE_PASSING, WHY_ALONE, now_ns);
@@ -242,8 +240,7 @@ static __always_inline void look_for_unread(struct flow *flow, struct flow *othe
 		flow->looked_ns = now_ns;
 		flow->copied_seq = copied;
 	} else if (now_ns - flow->looked_ns > UNREAD_NS && flow->mode == MODE_ON) {
-		leave(flow, MODE_PASSING, WHY_UNREAD, now_ns);
-		leave(other, MODE_PASSING, WHY_UNREAD, now_ns);
+		leave_both(flow, other, MODE_PASSING, WHY_UNREAD, now_ns);
 	}
 }
 
@@ -307,9 +304,8 @@ int wake(struct bpf_iter__tcp *ctx)
 	if (!tp)
 		return 0;
 	cookie = bpf_get_socket_cookie(tp);
-	if (bpf_map_lookup_elem(&waking, &cookie) &&
-	    bpf_setsockopt(tp, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof(low)) == 0)
-		TALLY(woken);
+	if (bpf_map_lookup_elem(&waking, &cookie))
+		bpf_setsockopt(tp, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof(low));
 	return 0;
 }
 

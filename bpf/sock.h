@@ -10,6 +10,7 @@
 #define BPFNET_SOCK_H
 
 #include "probe.h"
+#include "addr.h"
 
 enum family {
 	FAMILY_IPV4 = AF_INET,
@@ -90,13 +91,6 @@ struct conn {
 	__u8 zero[6];
 };
 
-/*
- * Kernel memory is read directly where the verifier trusts the pointer, else through a helper. A
- * member that is a pointer itself always goes through the helper: for each load of one the verifier
- * searches the kernel's BTF by name, which takes longer than all the rest of loading.
- */
-#define GET(trusted, p, field) ((trusted) ? (p)->field : BPF_CORE_READ(p, field))
-
 /* A TCP socket, for hooks that see other families too, whose protocol numbers mean other things. */
 static __always_inline bool sock_is_tcp(const struct sock *sk, const bool trusted)
 {
@@ -127,18 +121,6 @@ static __always_inline __u64 made_up_cookie(void)
 {
 	return 1ULL << 62 | (bpf_ktime_get_ns() & ((1ULL << 53) - 1)) << 8 |
 	       (bpf_get_smp_processor_id() & 0xff);
-}
-
-static __always_inline void set_mapped(struct in6_addr *a, __be32 v4)
-{
-	a->s6_addr64[0] = 0;
-	a->s6_addr32[2] = bpf_htonl(0xffff);
-	a->s6_addr32[3] = v4;
-}
-
-static __always_inline bool is_mapped(const struct in6_addr *a)
-{
-	return !a->s6_addr64[0] && a->s6_addr32[2] == bpf_htonl(0xffff);
 }
 
 /* Addresses, ports, namespace and cgroup of a socket; the caller knows the owner. */

@@ -106,7 +106,6 @@ struct redirect_totals {
 	uint64_t refused;
 	uint64_t left;
 	uint64_t lost_notices;
-	uint64_t woken;
 	struct redirect_amounts closed;
 	struct redirect_amounts known; /* from here on: of the last sweep */
 	uint64_t live;
