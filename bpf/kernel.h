@@ -119,6 +119,10 @@ typedef struct {
 	__s64 counter;
 } atomic64_t;
 
+struct net___before512 {
+	atomic64_t net_cookie;
+};
+
 struct sock_common {
 	__be32 skc_daddr;
 	__be32 skc_rcv_saddr;
@@ -239,12 +243,17 @@ struct cred {
 	kuid_t uid;
 };
 
+struct css_set {
+	struct cgroup *dfl_cgrp; /* where the task is in the hierarchy of v2 */
+};
+
 struct task_struct {
 	int pid;
 	int tgid;
 	char comm[16];
 	const struct cred *cred;
 	struct files_struct *files;
+	struct css_set *cgroups;
 };
 
 struct io_kiocb {

@@ -22,6 +22,7 @@ static __always_inline void owned_by_current(struct sock_life *life, enum owner 
 	life->pid = id >> 32;
 	life->tid = id;
 	life->uid = bpf_get_current_uid_gid();
+	life->task_cgroup = bpf_get_current_cgroup_id();
 	life->owner = how;
 	bpf_get_current_comm(life->comm, sizeof(life->comm));
 }

@@ -42,6 +42,7 @@ struct sock_life {
 	__u64 birth_ns; /* SYN sent or child made; 0: before the tracer came */
 	__u64 established_ns; /* 0: not seen */
 	__u64 cookie;
+	__u64 task_cgroup; /* of the owner, when it became that; 0: unknown */
 	__u32 pid;
 	__u32 tid;
 	__u32 uid;
@@ -76,6 +77,8 @@ struct conn {
 	__u64 ts_ns DOC("time of the event, CLOCK_MONOTONIC");
 	__u64 cookie DOC("the socket's cookie, as ss -e and SO_COOKIE show it");
 	__u64 cgroup DOC("cgroup v2 id of the socket");
+	__u64 task_cgroup DOC("cgroup v2 id of the process, when it got the socket; 0: unknown");
+	__u64 netns_cookie DOC("the namespace's cookie, never used again; 0: it has none (before 5.12)");
 	struct in6_addr saddr DOC("address of this host's socket");
 	struct in6_addr daddr DOC("address of the peer");
 	__u32 pid DOC("process that owns the socket");
@@ -116,6 +119,19 @@ static __always_inline __u64 sock_cgroup(const struct sock *sk)
 	return cgrp ? BPF_CORE_READ(cgrp, kn, id) : 0;
 }
 
+/*
+ * A namespace's number is used again soon after its end, the cookie never is. 5.10 makes one only for
+ * who asks (net_gen_cookie()), in a member of another type.
+ */
+static __always_inline __u64 sock_netns_cookie(const struct sock *sk)
+{
+	struct net *net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
+
+	if (bpf_core_field_exists(net->net_cookie))
+		return BPF_CORE_READ(net, net_cookie);
+	return BPF_CORE_READ((struct net___before512 *)net, net_cookie.counter);
+}
+
 /* For kernels that can't give a tracing program the cookie: unique, in a range of its own. */
 static __always_inline __u64 made_up_cookie(void)
 {
@@ -131,6 +147,7 @@ static __always_inline void conn_from_sock(struct conn *c, const struct sock *sk
 	c->cpu = bpf_get_smp_processor_id();
 	c->cgroup = sock_cgroup(sk);
 	c->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	c->netns_cookie = sock_netns_cookie(sk);
 	/* not skc_num, which is 0 again when the state becomes TCP_CLOSE */
 	c->sport = bpf_ntohs(BPF_CORE_READ((const struct inet_sock *)sk, inet_sport));
 	c->dport = bpf_ntohs(GET(trusted, sk, __sk_common.skc_dport));
@@ -151,12 +168,13 @@ static __always_inline void conn_owner(struct conn *c, const struct sock_life *l
 {
 	__builtin_memset(c->zero, 0, sizeof(c->zero));
 	if (!life) {
-		c->cookie = c->pid = c->tid = c->uid = 0;
+		c->cookie = c->task_cgroup = c->pid = c->tid = c->uid = 0;
 		c->owner = OWNER_UNKNOWN;
 		__builtin_memset(c->comm, 0, sizeof(c->comm));
 		return;
 	}
 	c->cookie = life->cookie;
+	c->task_cgroup = life->task_cgroup;
 	c->pid = life->pid;
 	c->tid = life->tid;
 	c->uid = life->uid;
@@ -173,6 +191,7 @@ static __always_inline void conn_owner_current(struct conn *c, enum owner how)
 	c->pid = id >> 32;
 	c->tid = id;
 	c->uid = bpf_get_current_uid_gid();
+	c->task_cgroup = bpf_get_current_cgroup_id();
 	c->owner = how;
 	bpf_get_current_comm(c->comm, sizeof(c->comm));
 }

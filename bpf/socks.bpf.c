@@ -210,6 +210,7 @@ int scan(struct bpf_iter__task_file *ctx)
 	life.pid = BPF_CORE_READ(task, tgid);
 	life.tid = BPF_CORE_READ(task, pid);
 	life.uid = BPF_CORE_READ(task, cred, uid.val);
+	life.task_cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
 	BPF_CORE_READ_STR_INTO(&life.comm, task, comm);
 	key = (__u64)sk;
 	/* A process that forked comes first, and whatever we saw live is better than this. */
