@@ -19,9 +19,43 @@ enum filter_kind {
 	FILTER_SADDR,
 	FILTER_DADDR,
 	FILTER_ADDR,
+	FILTER_POD,
 };
 
 enum filter_kind *filter_kinds; /* keeps the names in BTF */
+
+/*
+ * Whose container a cgroup is has been decided in user space (lua/bpfnet/pod_filter.lua), where names are
+ * known; here is the verdict. A cgroup without one is so new that its name is not known yet: such an
+ * event is sent, and decided on when it arrives, after the word of the new cgroup.
+ */
+enum pod_verdict {
+	POD_UNDECIDED,
+	POD_WANTED,
+	POD_UNWANTED,
+	POD_NONE, /* no container's: the cgroup of the task decides */
+};
+
+enum pod_verdict *pod_verdicts; /* keeps the numbers in BTF */
+
+static __always_inline __u32 pod_verdict(__u32 bank, __u64 cgroup)
+{
+	struct filter_key key = { .kind = FILTER_POD | bank };
+	__u8 *verdict;
+
+	__builtin_memcpy(key.value, &cgroup, sizeof(cgroup));
+	verdict = bpf_map_lookup_elem(&filter_set, &key);
+	return verdict ? *verdict : POD_UNDECIDED;
+}
+
+static __always_inline bool filter_passes_pod(const struct conn *c, __u32 bank)
+{
+	__u32 verdict = pod_verdict(bank, c->cgroup);
+
+	if (verdict == POD_NONE)
+		verdict = pod_verdict(bank, c->task_cgroup);
+	return verdict <= POD_WANTED;
+}
 
 /* The part that looks at addresses and names; most filters never come here. */
 static __noinline bool filter_passes_addr(const struct conn *c, __u64 active)
@@ -63,7 +97,7 @@ static __noinline bool filter_passes_int(const struct conn *c, __u64 active)
 	if (FILTERED(FILTER_PORT) && !filter_has_int(bank, FILTER_PORT, c->sport) &&
 	    !filter_has_int(bank, FILTER_PORT, c->dport))
 		return false;
-	return true;
+	return !FILTERED(FILTER_POD) || filter_passes_pod(c, bank);
 }
 
 #define FILTER_ADDR_KINDS                                                                          \

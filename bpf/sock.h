@@ -78,7 +78,7 @@ struct conn {
 	__u64 cookie DOC("the socket's cookie, as ss -e and SO_COOKIE show it");
 	__u64 cgroup DOC("cgroup v2 id of the socket");
 	__u64 task_cgroup DOC("cgroup v2 id of the process, when it got the socket; 0: unknown");
-	__u64 netns_cookie DOC("the namespace's cookie, never used again; 0: it has none (before 5.12)");
+	__u64 netns_cookie DOC("the namespace's cookie, which is never used again; 0: unknown");
 	struct in6_addr saddr DOC("address of this host's socket");
 	struct in6_addr daddr DOC("address of the peer");
 	__u32 pid DOC("process that owns the socket");

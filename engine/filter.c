@@ -87,6 +87,7 @@ struct filter_entry *filter_new_entry(struct filter *f, int kind, struct err *er
 	memset(e, 0, sizeof(*e));
 	e->kind = (uint32_t)kind;
 	e->prefixlen = UINT32_MAX;
+	e->verdict = FILTER_VALUE;
 	f->active |= 1ULL << kind;
 	return e;
 }
@@ -266,22 +267,25 @@ static int add_value(struct filter *f, int kind, const char *name, const struct 
 	return add_number(f, kind, name, v, INT64_MAX, err);
 }
 
+/* The probe's own, and behind them the words for `pod`, which is one of them. */
 static const char *next_kind(const void *arg, int i)
 {
 	const struct filter_kinds *kinds = arg;
 
-	return i < kinds->n ? kinds->kind[i].name : NULL;
+	if (i < kinds->n)
+		return kinds->kind[i].name;
+	return filter_kinds_pod(kinds) ? filter_pod_word(i - kinds->n + 1) : NULL;
 }
 
 static int no_such_filter(const struct filter *f, const char *name, struct err *err)
 {
 	const char *near = nearest_name(name, next_kind, f->kinds);
-	char known[640] = "none"; /* room for kinds->text with commas */
+	char known[768] = "none"; /* room for kinds->text with commas, and the words for `pod` */
 	size_t len = 0;
 
-	for (int i = 0; i < f->kinds->n; i++)
+	for (int i = 0; next_kind(f->kinds, i); i++)
 		len += (size_t)snprintf(known + len, sizeof(known) - len, "%s%s", i ? ", " : "",
-					f->kinds->kind[i].name);
+					next_kind(f->kinds, i));
 	if (near)
 		return err_set(err, -EINVAL,
 			       "unknown filter \"%s\", did you mean \"%s\"? (known: %s)", name,

@@ -8,6 +8,7 @@
 #ifndef BPFNET_FILTER_H
 #define BPFNET_FILTER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include "err.h"
 #include "record.h"
@@ -35,6 +36,26 @@ void filter_free(struct filter *filter);
 /* Adds one value. 0, or -EINVAL: no such filter, or not a value for it; says what was expected. */
 int filter_add(struct filter *filter, const char *name, const struct value *value, struct err *err);
 
+/*
+ * The filter `pod` is decided in user space, where names are known: a verdict for each key, which is a
+ * cgroup's id for sockets and a namespace's inode for packets. Numbers as in enum pod_verdict of
+ * bpf/filter.h. What has no verdict is passed by the kernel (packets: is not) and judged when it arrives.
+ */
+enum pod_verdict { POD_UNDECIDED, POD_WANTED, POD_UNWANTED, POD_NONE };
+
+/* What a script gives for it: "pod", "namespace", ...; NULL behind the last one. */
+const char *filter_pod_word(int i);
+bool filter_is_pod_word(const char *name);
+/* Has the probe that filter? */
+bool filter_kinds_pod(const struct filter_kinds *kinds);
+/* Puts it in force, with no verdicts yet. */
+void filter_use_pod(struct filter *filter);
+/* Adds a verdict for a key that has none. 0; -E2BIG: no room, it stays undecided; -ENOMEM */
+int filter_add_pod(struct filter *filter, uint64_t key, enum pod_verdict verdict);
+/* The same for any key; POD_UNDECIDED takes it back. maps: where the filter is in force, or NULL. */
+int filter_set_pod(struct filter *filter, struct filter_maps *maps, uint64_t key,
+		   enum pod_verdict verdict);
+
 /* The maps of a loaded object; nothing of them is owned. 0, or -ENOENT. */
 int filter_maps_open(struct filter_maps **maps, struct bpf_object *obj, struct err *err);
 void filter_maps_close(struct filter_maps *maps);
@@ -48,6 +69,7 @@ int filter_apply(struct filter_maps *maps, const struct filter *filter, struct e
 struct filter_entry {
 	uint32_t kind;
 	uint32_t prefixlen; /* of a network, without the 32 bits of kind; UINT32_MAX: an exact value */
+	uint32_t verdict; /* what the map holds under it: enum pod_verdict */
 	uint8_t value[16];
 };
 int filter_entries(const struct filter *filter, const struct filter_entry **entries);

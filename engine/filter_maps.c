@@ -60,14 +60,27 @@ static int set_entry(struct filter_maps *maps, const struct filter_entry *e, uin
 {
 	struct filter_key key = { .kind = e->kind | bank };
 	struct filter_net net = { .prefixlen = 32 + e->prefixlen, .kind = e->kind | bank };
-	uint8_t one = 1;
+	uint8_t value = (uint8_t)e->verdict;
 
 	if (e->prefixlen == UINT32_MAX) {
 		memcpy(key.value, e->value, sizeof(key.value));
-		return bpf_map_update_elem(maps->set_fd, &key, &one, BPF_ANY);
+		return bpf_map_update_elem(maps->set_fd, &key, &value, BPF_ANY);
 	}
 	memcpy(net.addr, e->value, sizeof(net.addr));
-	return bpf_map_update_elem(maps->nets_fd, &net, &one, BPF_ANY);
+	return bpf_map_update_elem(maps->nets_fd, &net, &value, BPF_ANY);
+}
+
+int filter_maps_set(struct filter_maps *maps, const struct filter_entry *e)
+{
+	return set_entry(maps, e, (*maps->active >> BANK_SHIFT) & BANK) ? -errno : 0;
+}
+
+void filter_maps_delete(struct filter_maps *maps, const struct filter_entry *e)
+{
+	struct filter_key key = { .kind = e->kind | ((*maps->active >> BANK_SHIFT) & BANK) };
+
+	memcpy(key.value, e->value, sizeof(key.value));
+	bpf_map_delete_elem(maps->set_fd, &key);
 }
 
 /* Deletes the entries of one bank; `kind_at` is where kind stands in the key. */
@@ -94,7 +107,7 @@ int filter_apply(struct filter_maps *maps, const struct filter *filter, struct e
 {
 	uint32_t bank = (*maps->active >> BANK_SHIFT) & BANK ? 0 : BANK;
 
-	if (!filter || !filter->n) {
+	if (!filter || !filter->active) {
 		*maps->active = 0;
 		return 0;
 	}
@@ -105,7 +118,8 @@ int filter_apply(struct filter_maps *maps, const struct filter *filter, struct e
 	clear_bank(maps->set_fd, offsetof(struct filter_key, kind), bank);
 	clear_bank(maps->nets_fd, offsetof(struct filter_net, kind), bank);
 	for (int i = 0; i < filter->n; i++)
-		if (set_entry(maps, &filter->entries[i], bank))
+		if (set_entry(maps, &filter->entries[i], bank) &&
+		    (errno != E2BIG || filter->entries[i].verdict == FILTER_VALUE))
 			return err_sys(err, -errno, "can't write the filter's value %d", i + 1);
 	*maps->active = filter->active | (uint64_t)bank << BANK_SHIFT;
 	return 0;

@@ -13,6 +13,13 @@ struct filter {
 	uint64_t active; /* bit per kind */
 };
 
+/* What the map holds under a value that is no verdict; programs only ask whether there is something. */
+#define FILTER_VALUE 255
+
+/* filter_maps.c: one entry of the filter that is in force. 0, -errno */
+int filter_maps_set(struct filter_maps *maps, const struct filter_entry *entry);
+void filter_maps_delete(struct filter_maps *maps, const struct filter_entry *entry);
+
 /* What filter_add() is made of. The int ones return 0, or -errno with err set. */
 struct filter_entry *filter_new_entry(struct filter *f, int kind, struct err *err);
 int filter_add_int(struct filter *f, int kind, uint64_t i, struct err *err);

@@ -78,7 +78,7 @@ void event_push(lua_State *L, const struct event_shape *shape, const void *recor
 {
 	const struct layout *layout = shape->layout;
 
-	luaL_checkstack(L, 8, "event");
+	luaL_checkstack(L, 16, "event");
 	lua_rawgeti(L, LUA_REGISTRYINDEX, shape->keys);
 	lua_createtable(L, 0, layout->nr_fields);
 	for (int i = 0; i < layout->nr_fields; i++) {
@@ -86,6 +86,8 @@ void event_push(lua_State *L, const struct event_shape *shape, const void *recor
 		event_push_field(L, &layout->fields[i], record);
 		lua_rawset(L, -3);
 	}
+	if (shape->pods)
+		lua_pod_set_columns(L, &shape->pod, record, -1);
 	lua_rawgeti(L, LUA_REGISTRYINDEX, shape->meta);
 	lua_setmetatable(L, -2);
 	lua_replace(L, -2); /* over the keys */
@@ -225,15 +227,29 @@ static int event_tostring(lua_State *L)
 	return 1;
 }
 
-void event_shape_init(lua_State *L, struct event_shape *shape, const struct layout *layout,
-		      const char *probe)
+/* [-0, +1] the list of names that an event's table has */
+static void push_keys(lua_State *L, const struct event_shape *shape)
 {
-	shape->layout = layout;
-	lua_createtable(L, layout->nr_fields, 0); /* keys */
+	const struct layout *layout = shape->layout;
+
+	lua_createtable(L, layout->nr_fields, 0);
 	for (int i = 0; i < layout->nr_fields; i++) {
 		lua_pushstring(L, layout->fields[i].name);
 		lua_rawseti(L, -2, i + 1);
 	}
+	for (int i = 0; shape->pods && lua_pod_column(i); i++) {
+		lua_pushstring(L, lua_pod_column(i));
+		lua_rawseti(L, -2, layout->nr_fields + i + 1);
+	}
+}
+
+void event_shape_init(lua_State *L, struct event_shape *shape, const struct layout *layout,
+		      const char *probe, bool pods)
+{
+	shape->layout = layout;
+	pod_fields_find(&shape->pod, layout);
+	shape->pods = pods && shape->pod.cgroup;
+	push_keys(L, shape);
 	lua_newtable(L); /* metatable */
 	lua_pushstring(L, probe);
 	lua_setfield(L, -2, "probe");
@@ -248,6 +264,8 @@ void event_shape_init(lua_State *L, struct event_shape *shape, const struct layo
 	lua_setfield(L, -2, "probe");
 	lua_pushcfunction(L, event_json);
 	lua_setfield(L, -2, "json");
+	if (shape->pod.cgroup)
+		lua_pod_index(L);
 	lua_setfield(L, -2, "__index");
 	json_plan(L, -1, -2);
 	shape->meta = luaL_ref(L, LUA_REGISTRYINDEX);

@@ -4,6 +4,7 @@
 #define BPFNET_LUA_EVENT_H
 
 #include <lua.h>
+#include "lua_pod.h"
 #include "record.h"
 
 /* What pushing events of one layout needs; in the registry from init to fini. */
@@ -11,11 +12,16 @@ struct event_shape {
 	const struct layout *layout;
 	int keys; /* registry: list of field names */
 	int meta; /* registry: metatable of the event tables */
+	struct pod_fields pod;
+	bool pods; /* the tables have lua_pod_column(), too */
 };
 
-/* raises for lack of memory. probe: name that events tell as ev.probe. */
+/*
+ * raises for lack of memory. probe: name that events tell as ev.probe. pods: their tables are to say
+ * whose container they are about, if they have what tells it.
+ */
 void event_shape_init(lua_State *L, struct event_shape *shape, const struct layout *layout,
-		      const char *probe);
+		      const char *probe, bool pods);
 /* While the layout is still there. */
 void event_shape_fini(lua_State *L, struct event_shape *shape);
 /* [-0, +1] a table that the script may keep. raises for lack of memory */

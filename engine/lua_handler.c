@@ -6,6 +6,7 @@
 #include <lauxlib.h>
 #include "loop.h"
 #include "lua_bpf.h"
+#include "lua_pod.h"
 #include "lua_probe.h"
 #include "luax.h"
 #include "script.h"
@@ -18,6 +19,12 @@
 static void set_args(lua_State *L, struct lprobe *lp, const struct field *const *args, int n)
 {
 	const struct field **copy = NULL;
+	bool pods = false;
+
+	for (int i = 0; i < n; i++)
+		pods |= lua_pod_is_field(args[i]);
+	if (pods) /* now: those that come before the first event have to be known, too */
+		lua_pod_start(L);
 
 	if (n) {
 		copy = malloc(sizeof(*copy) * (size_t)n);
@@ -30,12 +37,19 @@ static void set_args(lua_State *L, struct lprobe *lp, const struct field *const 
 	lp->nr_args = n;
 }
 
+static bool is_pod_member(const struct lprobe *lp, const char *name)
+{
+	return lp->shape.pod.cgroup && lua_pod_field(name);
+}
+
 static const struct field *find_field(lua_State *L, struct lprobe *lp, const char *name,
 				      const char *where)
 {
 	const struct field *field = layout_field(probe_layout(lp->probe), name);
 	struct err err;
 
+	if (!field && is_pod_member(lp, name))
+		field = lua_pod_field(name);
 	if (!field) {
 		layout_no_field(probe_layout(lp->probe), name, &err);
 		err_prefix(&err, "probe '%s'", probe_name(lp->probe));
@@ -82,7 +96,7 @@ static void args_from_names(lua_State *L, struct lprobe *lp, int index, const ch
 		lua_pushvalue(L, index);
 		name = lua_getlocal(L, NULL, n + 1); /* of a function on top: a parameter's name */
 		lua_pop(L, 1);
-		if (!name || (n == 0 && !layout_field(layout, name)))
+		if (!name || (n == 0 && !layout_field(layout, name) && !is_pod_member(lp, name)))
 			break;
 		if (n == MAX_ARGS)
 			luaL_error(L, "%s: more than %d parameters", where, MAX_ARGS);
@@ -108,6 +122,16 @@ void lprobe_set_handler(lua_State *L, struct lprobe *lp, int index, const char *
 	lp->handler = ref;
 }
 
+/* [-0, +1] */
+static void push_arg(lua_State *L, const struct lprobe *lp, const struct field *field,
+		     const void *event)
+{
+	if (lua_pod_is_field(field))
+		lua_pod_push(L, &lp->shape.pod, event, field);
+	else
+		event_push_field(L, field, event);
+}
+
 /* [-0, +n] raises for lack of memory; there is room for ROUND_STACK values */
 static int push_event(lua_State *L, const struct lprobe *lp, const void *event)
 {
@@ -116,7 +140,7 @@ static int push_event(lua_State *L, const struct lprobe *lp, const void *event)
 		return 1;
 	}
 	for (int i = 0; i < lp->nr_args; i++)
-		event_push_field(L, lp->args[i], event);
+		push_arg(L, lp, lp->args[i], event);
 	return lp->nr_args;
 }
 
@@ -176,7 +200,7 @@ static int enqueue(lua_State *L)
 	if (lp->nr_args) {
 		lua_createtable(L, lp->nr_args, 0);
 		for (int i = 0; i < lp->nr_args; i++) {
-			event_push_field(L, lp->args[i], event);
+			push_arg(L, lp, lp->args[i], event);
 			lua_rawseti(L, 2, i + 1);
 		}
 	} else {
@@ -282,84 +306,4 @@ int lprobe_events(lua_State *L)
 	lua_setfield(L, -2, "__close");
 	lua_setmetatable(L, -2);
 	return 4;
-}
-
-/* One value, or each of a list, under `name`. False: err says why. */
-static bool add_filter(lua_State *L, struct filter *filter, const char *name, struct err *err)
-{
-	struct value value;
-
-	if (!lua_istable(L, -1)) {
-		if (luax_to_value(L, -1, &value))
-			return filter_add(filter, name, &value, err) == 0;
-		err_set(err, -EINVAL, "filter \"%s\": expected a value or a list, got %s", name,
-			luax_typename(L, -1));
-		return false;
-	}
-	for (lua_Integer i = 1, n = (lua_Integer)lua_rawlen(L, -1); i <= n; i++) {
-		lua_rawgeti(L, -1, i);
-		bool ok = luax_to_value(L, -1, &value) && value.type != VALUE_NIL;
-
-		if (!ok)
-			err_set(err, -EINVAL, "filter \"%s\": value %d is a %s", name, (int)i,
-				luax_typename(L, -1));
-		ok = ok && filter_add(filter, name, &value, err) == 0;
-		lua_pop(L, 1);
-		if (!ok)
-			return false;
-	}
-	if (lua_rawlen(L, -1) == 0) {
-		err_set(err, -EINVAL, "filter \"%s\": the list is empty, nothing could pass", name);
-		return false;
-	}
-	return true;
-}
-
-/* Nothing here may raise: the filter would leak. lua_next on a plain table with a good key can't. */
-static struct filter *make_filter(lua_State *L, struct lprobe *lp, int index, struct err *err)
-{
-	struct filter *filter = filter_new(probe_filter_kinds(lp->probe));
-	bool ok = true;
-
-	if (!filter) {
-		err_set(err, -ENOMEM, "out of memory");
-		return NULL;
-	}
-	lua_pushnil(L);
-	while (ok && lua_next(L, index)) {
-		if (lua_type(L, -2) == LUA_TSTRING) {
-			ok = add_filter(L, filter, lua_tostring(L, -2), err);
-		} else {
-			err_set(err, -EINVAL, "filters have names, got a key of type %s",
-				luax_typename(L, -2));
-			ok = false;
-		}
-		lua_pop(L, 1);
-	}
-	if (ok)
-		return filter;
-	filter_free(filter);
-	return NULL;
-}
-
-void lprobe_set_filter(lua_State *L, struct lprobe *lp, int index, const char *where)
-{
-	struct filter *filter;
-	struct err err;
-	int ref;
-
-	if (lua_isnil(L, index))
-		return;
-	if (!lua_istable(L, index))
-		luax_bad_option(L, where, "filter", "a table like {pid = 42}", index);
-	lua_pushvalue(L, index);
-	ref = luaL_ref(L, LUA_REGISTRYINDEX);
-	filter = make_filter(L, lp, index, &err);
-	if (!filter || probe_set_filter(lp->probe, filter, &err)) {
-		luaL_unref(L, LUA_REGISTRYINDEX, ref);
-		err_prefix(&err, "probe '%s'", probe_name(lp->probe));
-		luax_throw(L, &err, where);
-	}
-	luaL_unref(L, LUA_REGISTRYINDEX, lp->filter);
-	lp->filter = ref;
 }

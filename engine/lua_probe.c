@@ -7,6 +7,7 @@
 #include "loop.h"
 #include "lua_bpf.h"
 #include "lua_packets.h"
+#include "lua_pod.h"
 #include "lua_probe.h"
 #include "luax.h"
 #include "script.h"
@@ -72,9 +73,12 @@ static void close_now(lua_State *L, struct lprobe *lp)
 	loop_timer_free(lp->housekeeping);
 	luaL_unref(L, LUA_REGISTRYINDEX, lp->handler);
 	luaL_unref(L, LUA_REGISTRYINDEX, lp->filter);
+	luaL_unref(L, LUA_REGISTRYINDEX, lp->verdicts);
+	luaL_unref(L, LUA_REGISTRYINDEX, lp->judge);
 	luaL_unref(L, LUA_REGISTRYINDEX, lp->aggs);
 	luaL_unref(L, LUA_REGISTRYINDEX, lp->queue);
 	lp->handler = lp->filter = lp->aggs = lp->queue = LUA_NOREF;
+	lp->verdicts = lp->judge = LUA_NOREF;
 	free(lp->args);
 	lp->args = NULL;
 	lp->close_later = false;
@@ -128,74 +132,6 @@ static void on_event(void *arg, const void *event)
 		lprobe_call_handler(lp, event);
 }
 
-/*
- * [-0, +1] The option `points`, a text or a list of texts, as one text with commas, or nil. raises
- */
-static const char *read_points(lua_State *L, int index, const char *where)
-{
-	static const char expected[] = "names of points in a list, or with commas between";
-	luaL_Buffer text;
-	int list;
-
-	if (lua_getfield(L, index, "points") == LUA_TNIL)
-		return NULL;
-	if (lua_type(L, -1) == LUA_TSTRING)
-		return lua_tostring(L, -1);
-	list = lua_gettop(L);
-	if (!lua_istable(L, list) || !lua_rawlen(L, list))
-		luax_bad_option(L, where, "points", expected, list);
-	luaL_buffinit(L, &text);
-	for (lua_Unsigned i = 1; i <= lua_rawlen(L, list); i++) {
-		if (i > 1)
-			luaL_addchar(&text, ',');
-		if (lua_rawgeti(L, list, (lua_Integer)i) != LUA_TSTRING)
-			luax_bad_option(L, where, "points", expected, -1);
-		luaL_addvalue(&text);
-	}
-	luaL_pushresult(&text);
-	lua_remove(L, list);
-	return lua_tostring(L, -1);
-}
-
-/* [-0, +1] The options table at index (0: none) into C; strings are the table's or what is pushed. raises */
-static void read_opts(lua_State *L, int index, const char *where, struct probe_opts *opts)
-{
-	static const char *const known[] = { "filter",  "where", "pcap",   "threshold",
-					     "sample",  "rate",  "fields", "buffer",
-					     "latency", "way",   "points", LUA_PACKET_OPTS,
-					     NULL };
-
-	memset(opts, 0, sizeof(*opts));
-	if (!index) {
-		lua_pushnil(L);
-		return;
-	}
-	luax_check_keys(L, index, where, known);
-	if (lua_getfield(L, index, "buffer") != LUA_TNIL) {
-		if (!lua_isinteger(L, -1) || lua_tointeger(L, -1) <= 0 ||
-		    lua_tointeger(L, -1) > 1 << 30)
-			luax_bad_option(L, where, "buffer", "bytes, from 1 to 2^30", -1);
-		opts->buffer = (uint64_t)lua_tointeger(L, -1);
-	}
-	if (lua_getfield(L, index, "latency") != LUA_TNIL) {
-		if (lua_type(L, -1) != LUA_TSTRING || !str_eq(lua_tostring(L, -1), "low"))
-			luax_bad_option(L, where, "latency", "\"low\"", -1);
-		opts->low_latency = true;
-	}
-	if (lua_getfield(L, index, "way") != LUA_TNIL) {
-		if (lua_type(L, -1) != LUA_TSTRING)
-			luax_bad_option(L, where, "way", "the name of a way to hook", -1);
-		opts->way = lua_tostring(L, -1);
-	}
-	lua_pop(L, 3);
-	lua_packet_opts(L, index, where, opts);
-	opts->points = read_points(L, index, where);
-	if (!opts->points) {
-		lua_pop(L, 1);
-		opts->points = lua_packet_points(L, opts);
-	}
-}
-
 /* [-0, +1] a closed Probe, so that whatever fails later, __gc finds a sane one */
 static struct lprobe *push_closed(lua_State *L)
 {
@@ -204,31 +140,49 @@ static struct lprobe *push_closed(lua_State *L)
 	memset(lp, 0, sizeof(*lp));
 	lp->script = script_of(L);
 	lp->handler = lp->filter = lp->aggs = lp->queue = lp->self = LUA_NOREF;
+	lp->verdicts = lp->judge = LUA_NOREF;
 	lp->shape.keys = lp->shape.meta = LUA_NOREF;
 	luaL_setmetatable(L, PROBE_CLASS);
 	return lp;
 }
 
+/* raises. Event tables, with or without the container's names. [-0, +0] */
+static void init_shape(lua_State *L, struct lprobe *lp, int opts_index, const char *where)
+{
+	bool pods = lprobe_wants_pods(L, opts_index, where);
+
+	event_shape_init(L, &lp->shape, probe_layout(lp->probe), probe_name(lp->probe), pods);
+	if (pods && !lp->shape.pod.cgroup)
+		luaL_error(L,
+			   "%s: probe '%s' has no use for the option \"pods\": its events have no "
+			   "cgroup",
+			   where, probe_name(lp->probe));
+	if (lp->shape.pods)
+		lua_pod_start(L);
+}
+
+/* lp is the Probe on top of the stack */
 static void open_probe(lua_State *L, struct lprobe *lp, const char *name, int opts_index,
 		       const char *where)
 {
 	struct probe_opts opts;
 	struct err err;
+	int self = lua_gettop(L);
 
-	read_opts(L, opts_index, where, &opts);
+	lprobe_read_opts(L, opts_index, where, &opts);
 	if (probe_open(&lp->probe, script_tracer(lp->script), name, &opts, on_event, lp, &err))
 		luax_throw(L, &err, where);
 	lua_pop(L, 1);
 	lp->housekeeping = loop_timer_new(script_loop(lp->script), housekeeping, lp);
 	if (!lp->housekeeping)
 		luaL_error(L, "%s: out of memory", where);
-	event_shape_init(L, &lp->shape, probe_layout(lp->probe), probe_name(lp->probe));
+	init_shape(L, lp, opts_index, where);
 	if (!opts_index)
 		return;
 	lua_getfield(L, opts_index, "fields");
 	lprobe_set_fields(L, lp, lua_gettop(L), where);
 	lua_getfield(L, opts_index, "filter");
-	lprobe_set_filter(L, lp, lua_gettop(L), where);
+	lprobe_set_filter(L, lp, self, lua_gettop(L), where);
 	lua_pop(L, 2);
 	lprobe_set_stage(L, lp, opts_index, where);
 	lua_packet_threshold(L, lp, opts_index, where);
@@ -323,7 +277,7 @@ static int l_filter(lua_State *L)
 	struct lprobe *lp = lprobe_check(L, "probe:filter");
 
 	if (lua_gettop(L) > 1)
-		lprobe_set_filter(L, lp, 2, "probe:filter");
+		lprobe_set_filter(L, lp, 1, 2, "probe:filter");
 	lua_rawgeti(L, LUA_REGISTRYINDEX, lp->filter);
 	return 1;
 }
@@ -376,6 +330,7 @@ void lua_probe_install(lua_State *L)
 		{ "threshold", lprobe_threshold },
 		{ "sample", lprobe_sample },
 		{ "rate", lprobe_rate },
+		{ "_verdict", lprobe_verdict },
 		{ NULL, NULL },
 	};
 	static const luaL_Reg meta[] = {

@@ -25,6 +25,8 @@ struct lprobe {
 	int handler; /* registry */
 	int self; /* registry: keeps it alive until closed */
 	int filter; /* registry: the table that the filter was made from */
+	int verdicts; /* registry: enum pod_verdict by cgroup, if it has a word for bpfnet.pod */
+	int judge; /* registry: the function that is asked about others */
 	int aggs; /* registry: list of the aggregations that the kernel fills */
 	int queue; /* registry: what events() has not given out yet */
 	long long queue_first, queue_last;
@@ -38,10 +40,18 @@ struct lprobe {
 
 /* raises if argument 1 is no Probe, or a closed one. */
 struct lprobe *lprobe_check(lua_State *L, const char *where);
+/* [-0, +1] The options table at index (0: none) into C; strings are the table's or what is pushed. raises */
+void lprobe_read_opts(lua_State *L, int index, const char *where, struct probe_opts *opts);
+/* The option `pods`; without it a filter by container means yes. index 0: no options. raises. [-0, +0] */
+bool lprobe_wants_pods(lua_State *L, int index, const char *where);
 /* raises. Makes the value at index (nil: none) the handler. */
 void lprobe_set_handler(lua_State *L, struct lprobe *lp, int index, const char *where);
-/* [-0, +0] raises. The filter from the table at index, nil: everything passes. */
-void lprobe_set_filter(lua_State *L, struct lprobe *lp, int index, const char *where);
+/*
+ * [-0, +0] raises. The filter from the table at index, nil: it stays as it is. self: index of the Probe.
+ */
+void lprobe_set_filter(lua_State *L, struct lprobe *lp, int self, int index, const char *where);
+/* p:_verdict(verdicts, key, verdict) */
+int lprobe_verdict(lua_State *L);
 /* raises. The names in the list at index (nil: none) become the handler's arguments. */
 void lprobe_set_fields(lua_State *L, struct lprobe *lp, int index, const char *where);
 /* raises. The options pcap, where, threshold, sample and rate of the table at index. [-0, +0] */

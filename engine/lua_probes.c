@@ -36,6 +36,11 @@ static void push_filters(lua_State *L, const struct filter_kinds *kinds)
 		lua_pushstring(L, kinds->kind[i].name);
 		lua_rawseti(L, -2, i + 1);
 	}
+	/* the first of these words is the kind itself */
+	for (int i = 1; filter_kinds_pod(kinds) && filter_pod_word(i); i++) {
+		lua_pushstring(L, filter_pod_word(i));
+		lua_rawseti(L, -2, kinds->n + i);
+	}
 }
 
 /* [-0, +1] { {program=, what=, way=, hook=, used=, loses=}, ... } */

@@ -283,6 +283,16 @@ int probe_set_filter(struct probe *p, struct filter *filter, struct err *err)
 	return 0;
 }
 
+void probe_set_wants(struct probe *p, bool (*wants)(void *arg, const void *event))
+{
+	p->wants = wants;
+}
+
+int probe_set_pod(struct probe *p, uint64_t key, enum pod_verdict verdict)
+{
+	return p->filter ? filter_set_pod(p->filter, p->maps, key, verdict) : 0;
+}
+
 static void read_tally(const struct probe *p, struct tally *tally)
 {
 	memset(tally, 0, sizeof(*tally));
@@ -297,7 +307,7 @@ void probe_stats(const struct probe *p, struct probe_stats *stats)
 	read_tally(p, &tally);
 	stats->events = p->delivered;
 	stats->dropped = tally.dropped;
-	stats->filtered = tally.filtered + p->judged[VERDICT_FILTERED];
+	stats->filtered = tally.filtered + p->judged[VERDICT_FILTERED] + p->unwanted;
 	stats->untracked = tally.untracked;
 	stats->sampled = tally.sampled + p->judged[VERDICT_SAMPLED];
 	stats->limited = tally.limited;
@@ -331,6 +341,10 @@ void probe_deliver(struct probe *p, const void *event, size_t size)
 {
 	if (size < p->layout->size) {
 		p->malformed++;
+		return;
+	}
+	if (p->wants && !p->wants(p->arg, event)) {
+		p->unwanted++;
 		return;
 	}
 	p->delivered++;

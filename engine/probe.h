@@ -63,6 +63,13 @@ struct bpf_object *probe_object(const struct probe *probe);
 
 /* Puts a filter in force, now or when loading. Owns it from then on, also on failure. */
 int probe_set_filter(struct probe *probe, struct filter *filter, struct err *err);
+/* A verdict for the filter `pod`, see filter_set_pod(); nothing if no filter is set. */
+int probe_set_pod(struct probe *probe, uint64_t key, enum pod_verdict verdict);
+/*
+ * Asked about each event that the kernel has let pass, with the sink's argument; what is not wanted counts as
+ * filtered. NULL: all are.
+ */
+void probe_set_wants(struct probe *probe, bool (*wants)(void *arg, const void *event));
 /*
  * What is decided about each event, see stage.h. Each of these is in force from the next event on,
  * also while attached; on an error nothing has changed. 0; -EINVAL for text that is wrong; -errno.

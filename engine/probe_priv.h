@@ -40,7 +40,9 @@ struct probe {
 	int socks_fd;
 	probe_sink sink;
 	void *arg;
+	bool (*wants)(void *arg, const void *event);
 	uint64_t delivered;
+	uint64_t unwanted; /* filtered by it */
 	uint64_t malformed;
 	uint64_t judged[VERDICT_AGGREGATED + 1]; /* injected events, by verdict */
 	uint64_t drops_told;

@@ -10,6 +10,9 @@
 --                       only these; commas between several: --dport 80,443. dport is the
 --                       destination's; addr an address or network; netns and cgroup are
 --                       numbers or paths
+--   --pod --namespace --container --sidecar --label
+--                     only of these containers: --pod shop/cart-* (NAMESPACE/NAME or
+--                     NAME, with * and ?), --sidecar, --label app=cart
 --   --duration SECONDS  stop by itself
 --   --json, --csv       for programs: a row per destination and interval ("span": "interval"),
 --                       at the end one per destination for the whole time ("span": "total")

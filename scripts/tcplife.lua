@@ -11,6 +11,9 @@
 --                          only these; commas between several: --dport 80,443. sport is
 --                          this host's port, dport the peer's, port either, addr an address
 --                          or network of either; netns and cgroup are numbers or paths
+--   --pod --namespace --container --sidecar --label
+--                        only of these containers: --pod shop/cart-* (NAMESPACE/NAME or
+--                        NAME, with * and ?), --sidecar, --label app=cart
 --   --where EXPRESSION     only ends for which it is true: 'rx_bytes > 1MiB and duration_ns < 1s';
 --                          bpfnet probes tcpclose lists the fields
 --   --duration SECONDS     stop by itself

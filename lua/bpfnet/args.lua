@@ -15,7 +15,8 @@ local script = require("bpfnet.script")
 local args = {}
 
 ---@class bpfnet.args.Option
----@field type "flag"|"integer"|"number"|"string"|"id"|"word" id: an integer or else a path
+---@field type "flag"|"integer"|"number"|"string"|"id"|"word"|"pair" id: an integer or else a path; pair:
+---  NAME=VALUE, and more with commas between; the result is a table of them
 ---@field list? boolean may be given more than once and with commas; the result is a list
 ---@field min? number least that is allowed
 ---@field max? number most that is allowed
@@ -43,6 +44,11 @@ local FILTERS = {
   netns = { type = "id", list = true },
   cgroup = { type = "id", list = true },
   family = { type = "word", list = true, words = { "ipv4", "ipv6" } },
+  pod = { type = "string", list = true },
+  namespace = { type = "string", list = true },
+  container = { type = "string", list = true },
+  sidecar = { type = "flag" },
+  label = { type = "pair" },
 }
 
 local COMMON = {
@@ -134,10 +140,24 @@ local function read_list(list, text, option)
   end
 end
 
+-- Likewise for NAME=VALUE.
+local function read_pairs(into, text)
+  for part in (text .. ","):gmatch("([^,]*),") do
+    local key, value = part:match("^([^=]+)=(.*)$")
+    if not key then
+      return ("expected NAME=VALUE, got \"%s\""):format(part)
+    end
+    into[key] = value
+  end
+end
+
 -- One option with its value into the result. nil, or what is wrong
 local function set(into, name, option, text)
   local wrong
-  if option.list then
+  if option.type == "pair" then
+    into[name] = into[name] or {}
+    wrong = read_pairs(into[name], text)
+  elseif option.list then
     into[name] = into[name] or {}
     wrong = read_list(into[name], text, option)
   else
@@ -158,8 +178,13 @@ local function read_one(result, argv, i, options, filters)
   if not option then
     return nil, no_such_option(dashed, options, filters)
   end
+  local into = result
+  if filters[name] and not options[name] then
+    result.filter = result.filter or {}
+    into = result.filter
+  end
   if option.type == "flag" then
-    result[name] = true
+    into[name] = true
     return i + 1, has_value and ("option \"%s\" takes no value"):format(dashed) or nil
   end
   if not has_value then
@@ -168,9 +193,7 @@ local function read_one(result, argv, i, options, filters)
   if not text then
     return nil, ("option \"%s\" needs a value"):format(dashed)
   end
-  local filtered = filters[name] and not options[name]
-  result.filter = filtered and (result.filter or {}) or result.filter
-  return i + 1, set(filtered and result.filter or result, name, option, text)
+  return i + 1, set(into, name, option, text)
 end
 
 ---Reads the arguments; the form of parse() that tells instead of ending the program.
@@ -210,7 +233,7 @@ end
 ---@param argv string[] the global `arg`
 ---@param options? table<string, bpfnet.args.Option> besides the common ones: `--json --csv
 ---  --duration`, and the filters `--pid --uid --comm --port --sport --dport --addr --netns --cgroup
----  --family`
+---  --family --pod --namespace --container --sidecar --label`
 ---@param filters? table<string, bpfnet.args.Option> those of the probe, in place of the usual ones
 ---@return bpfnet.args.Result
 function args.parse(argv, options, filters)

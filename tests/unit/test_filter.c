@@ -301,6 +301,69 @@ static void many(void)
 	filter_free(NULL);
 }
 
+/* The verdict that stands under a key, 0 if there is none; and how many entries there are. */
+static uint32_t verdict(uint64_t key, int *n)
+{
+	const struct filter_entry *entries;
+	uint32_t found = 0;
+
+	*n = filter_entries(filter, &entries);
+	for (int i = 0; i < *n; i++)
+		if (entries[i].kind == 3 && !memcmp(entries[i].value, &key, sizeof(key)))
+			found = entries[i].verdict;
+	return found;
+}
+
+static void pods(void)
+{
+	static const char *const names[] = { "FILTER_PID", "FILTER_POD", NULL };
+	static const int64_t values[] = { 0, 3 };
+	int n;
+
+	read_kinds(names, values);
+	CHECK(filter_kinds_pod(&kinds));
+	filter = filter_new(&kinds);
+	filter_use_pod(filter);
+	add("pid", int_value(7));
+	CHECK(!filter_add_pod(filter, 100, POD_WANTED));
+	CHECK(!filter_add_pod(filter, 7, POD_UNWANTED)); /* the number of the pid, too */
+	CHECK_INT(verdict(100, &n), POD_WANTED);
+	CHECK_INT(n, 3);
+	CHECK(!filter_set_pod(filter, NULL, 100, POD_NONE));
+	CHECK(!filter_set_pod(filter, NULL, 1ULL << 40, POD_WANTED));
+	CHECK_INT(verdict(100, &n), POD_NONE);
+	CHECK_INT(verdict(1ULL << 40, &n), POD_WANTED);
+	CHECK_INT(n, 4);
+	CHECK(!filter_set_pod(filter, NULL, 7, POD_UNDECIDED));
+	CHECK(!filter_set_pod(filter, NULL, 12345, POD_UNDECIDED)); /* there was none */
+	CHECK_INT(verdict(7, &n), 0);
+	CHECK_INT(n, 3);
+	CHECK_INT(verdict(1ULL << 40, &n), POD_WANTED);
+	for (uint64_t i = 0; i < 16384 - 3; i++)
+		CHECK(!filter_add_pod(filter, 1000 + i, POD_UNWANTED));
+	CHECK_INT(filter_set_pod(filter, NULL, 99, POD_WANTED), -E2BIG); /* it stays undecided */
+	filter_free(filter);
+}
+
+static void pod_words(void)
+{
+	static const char *const names[] = { "FILTER_PID", "FILTER_POD", NULL };
+	static const int64_t values[] = { 0, 3 };
+
+	CHECK(filter_is_pod_word("pod") && filter_is_pod_word("label"));
+	CHECK(!filter_is_pod_word("pid"));
+	start();
+	CHECK(!filter_kinds_pod(&kinds));
+	refuse("namespace", str_value("shop"), "unknown filter \"namespace\"");
+	filter_free(filter);
+	read_kinds(names, values);
+	filter = filter_new(&kinds);
+	refuse("namspace", str_value("shop"), "did you mean \"namespace\"?");
+	refuse("whatever", str_value("x"),
+	       "(known: pid, pod, namespace, container, image, runtime, sidecar, label)");
+	filter_free(filter);
+}
+
 static const struct t_case cases[] = {
 	{ "kinds have the names of the enum in BTF", names },
 	{ "an object without the enum has no filters", no_kinds },
@@ -313,6 +376,8 @@ static const struct t_case cases[] = {
 	{ "namespaces and cgroups can be paths", paths },
 	{ "an unknown filter is answered with the nearest one", unknown },
 	{ "there are at most 16384 values", many },
+	{ "verdicts on pods come, change and go among other values", pods },
+	{ "the words for pods are known where there is the filter", pod_words },
 };
 
 T_MAIN(cases)
