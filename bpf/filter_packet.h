@@ -21,6 +21,7 @@ enum filter_kind {
 	FILTER_SADDR,
 	FILTER_DADDR,
 	FILTER_ADDR,
+	FILTER_POD, /* by the namespace: lua/bpfnet/pod_filter.lua knows whose it is */
 };
 
 enum filter_kind *filter_kinds; /* keeps the names in BTF */
@@ -84,6 +85,8 @@ static __noinline bool filter_passes(const struct skb_info *i, const struct head
 	if (!(__u32)active)
 		return true;
 	if (FILTERED(FILTER_NETNS) && !filter_has_int(bank, FILTER_NETNS, netns))
+		return false;
+	if (FILTERED(FILTER_POD) && !filter_has_int(bank, FILTER_POD, netns))
 		return false;
 	if (FILTERED(FILTER_PID) && !filter_has_int(bank, FILTER_PID, pid))
 		return false;

@@ -69,6 +69,7 @@ enum tcp_state {
 	TCP_LAST_ACK,
 	TCP_LISTEN,
 	TCP_CLOSING,
+	TCP_NEW_SYN_RECV,
 };
 
 enum {

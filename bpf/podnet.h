@@ -123,6 +123,8 @@ struct facts {
 	__u64 trace DOC("the packet's number: the same at all points, for clones and parts too");
 	__u64 skb DOC("address of the struct sk_buff");
 	__u64 cookie DOC("cookie of the socket that sends it, or later gets it; 0: none known");
+	__u64 cgroup DOC("cgroup v2 id of that socket");
+	__u64 netns_cookie DOC("the namespace's cookie, which is never used again; 0: unknown");
 	struct headers;
 	__u32 len DOC("bytes of the packet at this point, with the headers that it has here");
 	__u32 mark DOC("skb->mark");
@@ -187,6 +189,7 @@ static __always_inline void set_device(struct facts *f, struct track *t, const s
 	t->dev = s->i.dev;
 	ifindex = BPF_CORE_READ(dev, ifindex);
 	f->netns = BPF_CORE_READ(dev, nd_net.net, ns.inum);
+	f->netns_cookie = net_cookie(BPF_CORE_READ(dev, nd_net.net));
 	f->ifindex = ifindex;
 	bpf_probe_read_kernel_str(f->ifname, sizeof(f->ifname), dev->name);
 }
@@ -213,6 +216,14 @@ static __always_inline void set_owner_current(struct facts *f)
 	bpf_get_current_comm(f->comm, sizeof(f->comm));
 }
 
+/* A request or what is left in TIME_WAIT is no whole struct sock: it has no cgroup of its own. */
+static __always_inline __u64 cgroup_if_full(const struct sock *sk)
+{
+	__u8 state = BPF_CORE_READ(sk, __sk_common.skc_state);
+
+	return state == TCP_TIME_WAIT || state == TCP_NEW_SYN_RECV ? 0 : sock_cgroup(sk);
+}
+
 /* Whose socket the packet is at. UDP and others have no table: who sends or reads is the owner. */
 static __always_inline void set_owner(struct facts *f, struct track *t, struct seen *s)
 {
@@ -224,6 +235,7 @@ static __always_inline void set_owner(struct facts *f, struct track *t, struct s
 		t->sk = (__u64)sk;
 		life = sock_life(sk);
 		f->cookie = life ? life->cookie : BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+		f->cgroup = cgroup_if_full(sk);
 		if (life && life->pid) {
 			f->pid = life->pid;
 			__builtin_memcpy(f->comm, life->comm, sizeof(f->comm));

@@ -113,7 +113,7 @@ static __always_inline bool is_wanted(struct seen *s)
 
 	if (!filter_active)
 		return true;
-	netns = filter_active & 1ULL << FILTER_NETNS ? netns_of(&s->i) : 0;
+	netns = filter_active & (1ULL << FILTER_NETNS | 1ULL << FILTER_POD) ? netns_of(&s->i) : 0;
 	pid = filter_active & 1ULL << FILTER_PID ? owner_of(s) : 0;
 	FORGET_RANGE(netns);
 	FORGET_RANGE(pid);

@@ -123,10 +123,8 @@ static __always_inline __u64 sock_cgroup(const struct sock *sk)
  * A namespace's number is used again soon after its end, the cookie never is. 5.10 makes one only for
  * who asks (net_gen_cookie()), in a member of another type.
  */
-static __always_inline __u64 sock_netns_cookie(const struct sock *sk)
+static __always_inline __u64 net_cookie(struct net *net)
 {
-	struct net *net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
-
 	if (bpf_core_field_exists(net->net_cookie))
 		return BPF_CORE_READ(net, net_cookie);
 	return BPF_CORE_READ((struct net___before512 *)net, net_cookie.counter);
@@ -147,7 +145,7 @@ static __always_inline void conn_from_sock(struct conn *c, const struct sock *sk
 	c->cpu = bpf_get_smp_processor_id();
 	c->cgroup = sock_cgroup(sk);
 	c->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
-	c->netns_cookie = sock_netns_cookie(sk);
+	c->netns_cookie = net_cookie(BPF_CORE_READ(sk, __sk_common.skc_net.net));
 	/* not skc_num, which is 0 again when the state becomes TCP_CLOSE */
 	c->sport = bpf_ntohs(BPF_CORE_READ((const struct inet_sock *)sk, inet_sport));
 	c->dport = bpf_ntohs(GET(trusted, sk, __sk_common.skc_dport));
