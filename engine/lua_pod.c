@@ -147,6 +147,30 @@ bool lua_pod_asked(lua_State *L, int index)
 	return found;
 }
 
+/* Only a text that has a word in it is looked at more closely: most have none. */
+static bool mentions_pods(const char *text)
+{
+	for (int i = 0; text && filter_pod_word(i); i++)
+		if (strstr(text, filter_pod_word(i)))
+			return true;
+	return false;
+}
+
+void lua_pod_where(lua_State *L, int index)
+{
+	bool asked;
+
+	lua_getfield(L, index, "where");
+	asked = lua_type(L, -1) == LUA_TSTRING && mentions_pods(lua_tostring(L, -1));
+	lua_pop(L, 1);
+	if (!asked)
+		return;
+	push_function(L, "bpfnet.pod_where", "options", NULL);
+	lua_pushvalue(L, index);
+	lua_call(L, 1, 1);
+	lua_replace(L, index);
+}
+
 void lua_pod_filter(lua_State *L, int self, int index)
 {
 	push_function(L, "bpfnet.pod_filter", "begin", NULL);

@@ -42,6 +42,11 @@ void lua_pod_set_columns(lua_State *L, const struct pod_fields *pod, const void 
  */
 void lua_pod_index(lua_State *L);
 
+/*
+ * [-0, +0] raises if it can't be done. In the place of the options at index comes a copy in which what `where`
+ * asks of containers is a filter; nothing happens if it asks nothing.
+ */
+void lua_pod_where(lua_State *L, int index);
 /* [-0, +0] Has the filter at index, if it is a table, a word for bpfnet.pod? */
 bool lua_pod_asked(lua_State *L, int index);
 /*

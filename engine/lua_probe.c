@@ -209,6 +209,8 @@ static struct lprobe *from_args(lua_State *L, const char *where)
 		luaL_error(L, "%s: expected a function or an options table, got %s", where,
 			   luax_typename(L, handler));
 	lua_settop(L, 3);
+	if (opts)
+		lua_pod_where(L, opts);
 	lp = push_closed(L); /* 4 */
 	open_probe(L, lp, name, opts, where);
 	lprobe_set_handler(L, lp, handler, where);
