@@ -14,26 +14,26 @@ local function wrong(text, why)
     .. "{\"app\", \"web\"}, and is joined to the rest by `and`"):format(text, why), 0)
 end
 
--- Pieces of the text: words, quoted texts (kind "text", with the value), everything else by one character.
+-- The piece of the text that begins at `at`: a quoted text, a word, or a sign. nil for a blank.
+local function token_at(text, at)
+  local quote = text:match("^[\"']", at)
+  if quote then
+    local to = text:find(quote, at + 1, true) or #text
+    return { kind = "text", from = at, to = to, value = text:sub(at + 1, to - 1) }
+  end
+  local kind, value = "word", text:match("^[%w_.:/*?-]+", at)
+  if not value then
+    kind, value = "sign", text:match("^[&|=!]+", at) or text:match("^%S", at)
+  end
+  return value and { kind = kind, from = at, to = at + #value - 1, value = value }
+end
+
 local function tokens(text)
   local list, at = {}, 1
   while at <= #text do
-    local from, to, quote = text:find("^([\"'])", at)
-    if quote then
-      to = text:find(quote, at + 1, true) or #text
-      list[#list + 1] = { kind = "text", from = at, to = to, value = text:sub(at + 1, to - 1) }
-    else
-      from, to = text:find("^[%w_.:/]+", at)
-      if from then
-        list[#list + 1] = { kind = "word", from = from, to = to, value = text:sub(from, to) }
-      else
-        to = at + (text:find("^[&|=!]=?[&|=]?", at) and #text:match("^[&|=!]=?[&|=]?", at) or 1) - 1
-        if not text:find("^%s", at) then
-          list[#list + 1] = { kind = "sign", from = at, to = to, value = text:sub(at, to) }
-        end
-      end
-    end
-    at = to + 1
+    local token = token_at(text, at)
+    list[#list + 1] = token
+    at = token and token.to + 1 or at + 1
   end
   return list
 end
