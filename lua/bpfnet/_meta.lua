@@ -22,6 +22,13 @@ local bpf = {}
 ---@field saddr? string|string[] address or network of this host, "10.0.0.0/8"
 ---@field daddr? string|string[] of the peer
 ---@field addr? string|string[] of either
+---@field pod? string|string[] "shop/cart-0" or the name alone, with * and ?
+---@field namespace? string|string[] as all of these with * and ?
+---@field container? string|string[]
+---@field image? string|string[]
+---@field runtime? string|string[]
+---@field sidecar? boolean
+---@field label? table<string, string>
 
 ---@class bpf.Opts
 ---@field filter? bpf.Filter what does not pass never leaves the kernel
@@ -34,6 +41,7 @@ local bpf = {}
 ---@field buffer? integer bytes of a ring of its own, up to 2^30; without it probes share one ring
 ---@field latency? "low" every event wakes bpfnet at once, which costs the traced process microseconds
 ---@field way? string way to hook to be taken, see bpf.probes(); default the first that works
+---@field pods? boolean event tables have pod, namespace and container
 ---@field points? string|string[] names of points and of groups of them, or "all"; default those that
 ---  are not optional. As a string with commas between.
 ---@field paths? boolean of podnet: one event for each packet when it has ended, with all its points
@@ -63,6 +71,9 @@ local bpf = {}
 ---@field ts_ns integer time of the event, CLOCK_MONOTONIC
 ---@field cookie integer the socket's cookie, as `ss -e` and SO_COOKIE show it
 ---@field cgroup integer cgroup v2 id of the socket
+---@field task_cgroup integer that of the process when it got the socket; 0: unknown
+---@field netns_cookie integer of the namespace, never used again; 0: unknown
+---@field pod? string whose it is, as are namespace, container, image, pod_uid, runtime, sidecar: see bpfnet.pod
 ---@field saddr string address of this host's socket
 ---@field daddr string address of the peer
 ---@field pid integer process that owns the socket
