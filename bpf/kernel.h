@@ -179,6 +179,7 @@ struct sock {
 	int sk_rcvlowat;
 	int sk_peek_off;
 	__u16 sk_tsflags; /* 32 bits since 6.7; these are the lower ones */
+	__u8 sk_userlocks : 4;
 	struct sock_cgroup_data sk_cgrp_data;
 };
 
@@ -193,7 +194,9 @@ struct tcp_sock {
 	__u32 copied_seq;
 	__u32 write_seq;
 	__u32 snd_una;
+	__u32 snd_nxt;
 	__u32 rcv_nxt;
+	__u16 tcp_header_len;
 	__u32 data_segs_in;
 	__u32 data_segs_out;
 	__u64 bytes_acked;
@@ -255,6 +258,8 @@ struct task_struct {
 	const struct cred *cred;
 	struct files_struct *files;
 	struct css_set *cgroups;
+	unsigned int flags;
+	__u64 start_time;
 };
 
 struct io_kiocb {

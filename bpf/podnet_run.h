@@ -304,7 +304,7 @@ static __always_inline int at_end(void *ctx, struct seen *s, const struct drop *
 volatile __u64 sweep_after_ns = 500000000;
 
 SEC("iter/bpf_map_elem")
-int sweep(struct bpf_iter__bpf_map_elem *ctx)
+int sweep_packets(struct bpf_iter__bpf_map_elem *ctx)
 {
 	__u64 now = bpf_ktime_get_ns(), *key = ctx->key, skb;
 	struct packet *p = ctx->value;

@@ -23,6 +23,7 @@ enum owner {
 	OWNER_CONNECT, /* the task that called connect() */
 	OWNER_ACCEPT, /* the task that called accept() */
 	OWNER_SCAN, /* a process that held a descriptor when tracing began */
+	OWNER_TASK, /* not the owner: the task that sent or read (tcprequest) */
 } __attribute__((packed));
 
 enum side {

@@ -74,7 +74,7 @@ void lua_packet_opts(lua_State *L, int index, const char *where, struct probe_op
 		     seconds(L, index, "slower_than", where);
 
 	opts->packets.stack = flag(L, index, "stack", where);
-	opts->packets.timeout_ns = seconds(L, index, "timeout", where);
+	opts->timeout_ns = seconds(L, index, "timeout", where);
 	if (lua_getfield(L, index, "between") != LUA_TNIL) {
 		if (paths)
 			luaL_error(L, "%s: the options \"between\" and \"paths\" are two modes",

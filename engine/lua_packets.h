@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* lua_packets.h - the options of probes that follow packets: podnet's. */
+/* lua_packets.h - the options of probes that follow packets: podnet's. `timeout` is tcprequest's too. */
 #ifndef BPFNET_LUA_PACKETS_H
 #define BPFNET_LUA_PACKETS_H
 

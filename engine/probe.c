@@ -13,6 +13,7 @@
 #include "points_watch.h"
 #include "probe_priv.h"
 #include "probe_setup.h"
+#include "probe_sweep.h"
 #include "pump.h"
 #include "redirect_found.h"
 #include "stacks.h"
@@ -40,6 +41,8 @@ int probe_open(struct probe **out, struct tracer *tracer, const char *name,
 	if (!rc)
 		rc = probe_packets_open(p, &opts->packets, err);
 	if (!rc)
+		rc = probe_sweep_open(p, opts->timeout_ns, err);
+	if (!rc)
 		rc = tracer_add_probe(tracer, p, err);
 	if (rc < 0) {
 		probe_close(p);
@@ -55,7 +58,7 @@ void probe_close(struct probe *p)
 	if (!p)
 		return;
 	points_watch_free(p->watch);
-	probe_packets_stop(p);
+	probe_sweep_stop(p);
 	redirect_found_free(p->redirects);
 	object_close(p->obj);
 	if (p->number != UINT32_MAX)
@@ -140,6 +143,7 @@ int probe_setup_object(void *arg, struct bpf_object *obj, struct err *err)
 
 	probe_setup(obj, p->number);
 	probe_packets_setup(p, obj);
+	probe_sweep_setup(p, obj);
 	redirect_found_setup(obj);
 	rc = share_map(p, obj, "events", ring_fd(p->ring), err);
 	if (!rc)
@@ -257,7 +261,7 @@ int probe_attach(struct probe *p, struct err *err)
 	p->state = PROBE_ATTACHED;
 	watch_modules(p);
 	read_symbols(p);
-	return probe_packets_start(p, err);
+	return probe_sweep_start(p, err);
 }
 
 void probe_detach(struct probe *p)
@@ -265,7 +269,7 @@ void probe_detach(struct probe *p)
 	points_watch_free(p->watch);
 	p->watch = NULL;
 	object_detach(p->obj);
-	probe_packets_stop(p);
+	probe_sweep_stop(p);
 	if (p->state == PROBE_ATTACHED)
 		p->state = PROBE_LOADED;
 }

@@ -32,6 +32,7 @@ struct probe_opts {
 	uint64_t buffer; /* bytes of a ring of its own; 0: the shared one */
 	bool low_latency; /* wake the reader for every event */
 	const char *mode; /* "path" for the object NAME_path; NULL: NAME itself */
+	uint64_t timeout_ns; /* how long to wait for what has begun to go on; 0: the usual time */
 	struct packet_opts packets;
 };
 

@@ -3,20 +3,10 @@
 #include <bpf/libbpf.h>
 #include "globals.h"
 #include "kbtf_module.h"
-#include "log.h"
-#include "loop.h"
 #include "object.h"
 #include "probe_packets.h"
 #include "probe_priv.h"
-#include "tracer.h"
 #include "util.h"
-
-#define SWEEP_NS (NSEC_PER_SEC / 4)
-
-static bool can_sweep(const struct probe *p)
-{
-	return bpf_object__find_program_by_name(object_bpf(p->obj), "sweep");
-}
 
 static const char *next_point(const void *arg, int i)
 {
@@ -70,12 +60,9 @@ int probe_packets_open(struct probe *p, const struct packet_opts *opts, struct e
 
 	if (opts->stack && !stack)
 		return no_use(p, "stack", err);
-	if (opts->timeout_ns && !can_sweep(p))
-		return no_use(p, "timeout", err);
 	if (opts->nr_spans && !spans)
 		return no_use(p, "between", err);
 	p->packets.stack = opts->stack;
-	p->packets.timeout_ns = opts->timeout_ns;
 	return set_spans(p, opts, err);
 }
 
@@ -93,15 +80,12 @@ void probe_packets_setup(struct probe *p, struct bpf_object *obj)
 {
 	bool *stack = globals_find(obj, ".rodata", "cfg_stack", sizeof(*stack));
 	void *spans = globals_find(obj, ".rodata", "cfg_spans", sizeof(p->packets.spans));
-	uint64_t *after = globals_find(obj, ".data", "sweep_after_ns", sizeof(*after));
 
 	set_nft_table_name(obj);
 	if (stack)
 		*stack = p->packets.stack;
 	if (spans)
 		memcpy(spans, p->packets.spans, sizeof(p->packets.spans));
-	if (after && p->packets.timeout_ns)
-		*after = p->packets.timeout_ns;
 }
 
 int probe_packets_check(const struct probe *p, struct err *err)
@@ -115,44 +99,4 @@ int probe_packets_check(const struct probe *p, struct err *err)
 		       "probe '%s' needs the option \"between\": pairs of points like "
 		       "{{\"ip_rcv\", \"sock_read\"}}",
 		       p->name);
-}
-
-static void sweep(void *arg)
-{
-	struct probe *p = arg;
-	struct err err;
-
-	if (object_iterate(p->obj, "sweep", "packets", &err) && !p->packets.told) {
-		p->packets.told = true;
-		log_msg(LOG_WARN, "%s", err.msg);
-	}
-}
-
-int probe_packets_start(struct probe *p, struct err *err)
-{
-	if (!can_sweep(p))
-		return 0;
-	if (!p->packets.timer)
-		p->packets.timer = loop_timer_new(tracer_loop(p->tracer), sweep, p);
-	if (!p->packets.timer)
-		return err_set(err, -ENOMEM, "out of memory");
-	loop_timer_set(p->packets.timer, SWEEP_NS, SWEEP_NS);
-	return 0;
-}
-
-void probe_packets_stop(struct probe *p)
-{
-	uint64_t *after, usual;
-
-	if (!p->packets.timer)
-		return;
-	loop_timer_free(p->packets.timer);
-	p->packets.timer = NULL;
-	after = globals_find(object_bpf(p->obj), ".data", "sweep_after_ns", sizeof(*after));
-	if (!after)
-		return;
-	usual = *after;
-	*after = 0;
-	sweep(p);
-	*after = usual;
 }

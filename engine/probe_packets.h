@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * probe_packets.h - what a probe that follows packets needs besides: constants for its mode, and
- * the sweep, which tells and forgets packets whose end was not seen.
+ * probe_packets.h - what a probe that follows packets needs besides: constants for its mode. Packets
+ * whose end was not seen: probe_sweep.h.
  */
 #ifndef BPFNET_PROBE_PACKETS_H
 #define BPFNET_PROBE_PACKETS_H
@@ -17,7 +17,6 @@ struct probe;
 /* Options of such a probe; all zero: none given. */
 struct packet_opts {
 	bool stack; /* the kernel's stack with each event */
-	uint64_t timeout_ns; /* how long to wait for a packet's next point; 0: the usual time */
 	int nr_spans;
 	const char *spans[PACKET_SPANS][2]; /* names of points; until probe_open() returns */
 };
@@ -28,9 +27,5 @@ int probe_packets_open(struct probe *probe, const struct packet_opts *opts, stru
 int probe_packets_check(const struct probe *probe, struct err *err);
 /* Constants of an object that is about to be loaded. */
 void probe_packets_setup(struct probe *probe, struct bpf_object *obj);
-/* Sweeps from now on, a few times in a second. 0; -ENOMEM. */
-int probe_packets_start(struct probe *probe, struct err *err);
-/* Ends that; tells all packets that are still followed. Nothing may be attached any more. */
-void probe_packets_stop(struct probe *probe);
 
 #endif

@@ -48,11 +48,13 @@ struct probe {
 	uint64_t drops_told;
 	struct {
 		bool stack;
-		uint64_t timeout_ns;
 		uint8_t spans[PACKET_SPANS][2]; /* numbers of points */
+	} packets;
+	struct {
+		uint64_t timeout_ns; /* 0: the usual one */
 		struct loop_timer *timer;
 		bool told; /* that sweeping fails */
-	} packets;
+	} sweep;
 };
 
 /* Finds and opens the object of `name`, and reads the event's layout. 0 or -errno. */

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * request_io.h - what is sent and read on a socket, as the hooks of tcprequest see it.
+ *
+ * A send is seen when it begins and when it returns, because its answer may be read on another
+ * CPU before it returns. Then the sequence numbers say what had been handed over.
+ */
+#ifndef BPFNET_REQUEST_IO_H
+#define BPFNET_REQUEST_IO_H
+
+#include "request.h"
+
+/* A call that hands over more than this takes time for it: what is last was not handed over at its begin. */
+#define LARGE_SEND 65536
+
+/* As numbers, for the skeleton knows no types. */
+__u64 blank[sizeof(struct turns) / sizeof(__u64)];
+
+static __always_inline const struct tcp_sock *tcp_of(const struct sock *sk, const bool trusted)
+{
+	return trusted ? bpf_skc_to_tcp_sock((void *)sk) : (const void *)sk;
+}
+
+static __always_inline enum side side_of(const struct sock *sk, const struct sock_life *life)
+{
+	return life && life->side ? life->side : older_side(sk);
+}
+
+/* What is the same for all requests of a connection. */
+static __always_inline void fill(struct turns *t, const struct sock *sk, const bool trusted)
+{
+	struct sock_life *life = sock_life(sk);
+	struct conn *c = (struct conn *)&t->ev;
+
+	conn_from_sock(c, sk, trusted);
+	conn_owner(c, life);
+	if (!c->cookie)
+		c->cookie = sock_cookie(sk, trusted);
+	if (life)
+		life->cookie = c->cookie;
+	t->ev.side = side_of(sk, life);
+	t->ev.old = !life || !life->birth_ns;
+	t->write_seq = BPF_CORE_READ((const struct tcp_sock *)sk, write_seq);
+	t->ready = true;
+}
+
+/* The connection's entry; NULL if there is no room, or as long as nothing says which end it is. */
+static __always_inline struct turns *turns_of(const struct sock *sk, const bool trusted)
+{
+	__u64 key = (__u64)sk;
+	struct turns *t = bpf_map_lookup_elem(&requests, &key);
+
+	if (!t) {
+		bpf_map_update_elem(&requests, &key, blank, BPF_NOEXIST);
+		t = bpf_map_lookup_elem(&requests, &key);
+	}
+	if (!t) {
+		COUNT(TALLY_UNTRACKED);
+		return NULL;
+	}
+	if (!t->ready)
+		fill(t, sk, trusted);
+	if (t->ev.side == SIDE_UNKNOWN)
+		t->ev.side = side_of(sk, sock_life(sk));
+	return t->ev.side == SIDE_UNKNOWN ? NULL : t;
+}
+
+/* A send begins, or goes on: with hooks that see each part of it. */
+static __always_inline void send_begins(const struct sock *sk, const bool trusted, const bool parts)
+{
+	const struct tcp_sock *tp = tcp_of(sk, trusted);
+	struct turns *t = tp ? turns_of(sk, trusted) : NULL;
+	__u64 now = bpf_ktime_get_ns();
+	struct seqs s;
+
+	if (!t)
+		return;
+	if (parts)
+		t->chunk_ns = now;
+	if (t->sending_ns)
+		return;
+	read_seqs(&s, sk, tp, trusted);
+	t->write_seq = s.write_seq;
+	t->early = t->waited = false;
+	t->over = s.unread && t->phase != PHASE_IDLE;
+	if (t->over) {
+		t->talked_over = true;
+		if (t->ev.side == SIDE_ACCEPT)
+			t->ev.pipelined = true;
+	}
+	t->sending_ns = now;
+}
+
+/* Of an answer, which the peer's kernel sent when it had confirmed what is answered. */
+static __always_inline void set_response_facts(struct turns *t, const struct tcp_sock *tp,
+					       const bool trusted)
+{
+	t->ev.srtt_us = GET(trusted, tp, srtt_us) >> 3; /* kept in eighths */
+}
+
+static __always_inline void sent(struct turns *t, const struct sock *sk, const struct tcp_sock *tp,
+				 __u64 bytes, __u64 from_ns, __u64 to_ns, const bool trusted)
+{
+	if (t->ev.side == SIDE_CONNECT)
+		request_moved(t, sk, bytes, from_ns, to_ns, t->over);
+	else if (response_moved(t, sk, bytes, from_ns, to_ns))
+		set_response_facts(t, tp, trusted);
+}
+
+/* The rest of a send of which something was counted, and perhaps answered, before it returned. */
+static __always_inline void sent_rest(struct turns *t, __u64 bytes, __u64 to_ns)
+{
+	struct tcprequest_event *ev = &t->ev;
+
+	if (ev->side == SIDE_CONNECT) {
+		ev->request_bytes += bytes;
+		ev->request_ns = since(to_ns, ev->start_ns);
+	} else if (t->phase == PHASE_RESPONSE) {
+		ev->response_bytes += bytes;
+		t->last_ns = to_ns;
+	}
+}
+
+static __always_inline void send_ends(const struct sock *sk, __s64 bytes, const bool trusted)
+{
+	const struct tcp_sock *tp = tcp_of(sk, trusted);
+	struct turns *t = tp ? turns_of(sk, trusted) : NULL;
+	__u64 now = bpf_ktime_get_ns(), from, to = now;
+	__u32 write_seq;
+
+	if (!t)
+		return;
+	write_seq = GET(trusted, tp, write_seq);
+	from = t->sending_ns ?: now;
+	if (t->chunk_ns)
+		to = t->chunk_ns;
+	else if (!t->waited && bytes <= LARGE_SEND)
+		to = from;
+	t->sending_ns = t->chunk_ns = 0;
+	if (bytes > 0 && t->early) {
+		if (write_seq != t->write_seq)
+			sent_rest(t, write_seq - t->write_seq, to);
+	} else if (bytes > 0) {
+		sent(t, sk, tp, bytes, from, to, trusted);
+	}
+	t->write_seq = write_seq;
+	t->early = false;
+}
+
+/*
+ * What was read may answer what no send has returned from yet: then the peer has confirmed some of that. A FIN
+ * of ours takes a sequence number too, but nothing is sent behind it.
+ */
+static __always_inline void count_early(struct turns *t, const struct sock *sk,
+					const struct tcp_sock *tp, const struct seqs *s,
+					const bool trusted)
+{
+	__u64 now = bpf_ktime_get_ns();
+	__u64 from = t->sending_ns ?: now;
+
+	if (!s->open || (__s32)(s->snd_una - t->write_seq) <= 0)
+		return;
+	sent(t, sk, tp, s->write_seq - t->write_seq, from, t->chunk_ns ?: from, trusted);
+	t->write_seq = s->write_seq;
+	t->early = true;
+}
+
+static __always_inline void set_unread(struct turns *t, __u64 now)
+{
+	if (t->arrival_ns)
+		t->ev.unread_ns = since(now, t->arrival_ns);
+}
+
+static __always_inline void read_request(struct turns *t, const struct sock *sk, __u64 bytes,
+					 __u64 now)
+{
+	bool first = t->phase != PHASE_REQUEST;
+
+	request_moved(t, sk, bytes, now, now, t->talked_over);
+	if (first && t->phase == PHASE_REQUEST)
+		set_unread(t, now);
+}
+
+static __always_inline void read_response(struct turns *t, const struct sock *sk,
+					  const struct tcp_sock *tp, __u64 bytes, __u64 now,
+					  const bool trusted)
+{
+	if (!response_moved(t, sk, bytes, now, now))
+		return;
+	set_unread(t, now);
+	set_response_facts(t, tp, trusted);
+}
+
+/* Was what is read now sent before ours had come? Only the first bytes of a turn can tell. */
+static __always_inline void see_crossing(struct turns *t, const struct seqs *s)
+{
+	enum phase turns_at = t->ev.side == SIDE_CONNECT ? PHASE_REQUEST : PHASE_RESPONSE;
+
+	if (t->phase != turns_at || !s->open || s->snd_una == s->write_seq)
+		return;
+	t->crossed = true;
+	if (t->ev.side == SIDE_CONNECT && t->ev.request_bytes &&
+	    s->write_seq - s->snd_una >= t->ev.request_bytes)
+		t->ev.pipelined = true; /* none of it had come: this answers something before */
+}
+
+static __always_inline void have_read(const struct sock *sk, __u64 bytes, const bool trusted)
+{
+	const struct tcp_sock *tp = tcp_of(sk, trusted);
+	struct turns *t = tp ? turns_of(sk, trusted) : NULL;
+	__u64 now = bpf_ktime_get_ns();
+	struct seqs s;
+
+	if (!t)
+		return;
+	read_seqs(&s, sk, tp, trusted);
+	if (s.write_seq != t->write_seq)
+		count_early(t, sk, tp, &s, trusted);
+	see_crossing(t, &s);
+	if (t->ev.side == SIDE_ACCEPT)
+		read_request(t, sk, bytes, now);
+	else
+		read_response(t, sk, tp, bytes, now, trusted);
+	t->arrival_ns = 0;
+}
+
+#endif

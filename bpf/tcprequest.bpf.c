@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * tcprequest - one event per request and response on a TCP connection, at each end that is here.
+ *
+ * Nothing is known of protocols: who connected asks, who accepted answers. A request begins with the
+ * first bytes that are sent after the last response, a response with the first bytes back.
+ */
+#include "request_io.h"
+#include "skb.h"
+
+enum { MSG_PEEK = 2, MSG_ERRQUEUE = 0x2000 };
+
+/* The sends and reads of all sockets pass here. */
+static __always_inline bool is_read(int ret, int flags)
+{
+	return ret > 0 && !(flags & (MSG_PEEK | MSG_ERRQUEUE));
+}
+
+static __always_inline int socket_send_begins(struct socket *sock)
+{
+	struct sock *sk = sock->sk;
+
+	if (sk && sock_is_tcp(sk, true))
+		send_begins(sk, true, false);
+	return 0;
+}
+
+static __always_inline int socket_sent(struct socket *sock, __s64 ret)
+{
+	struct sock *sk = sock->sk;
+
+	if (sk && sock_is_tcp(sk, true))
+		send_ends(sk, ret, true);
+	return 0;
+}
+
+static __always_inline int socket_read(struct socket *sock, __s64 ret, int flags)
+{
+	struct sock *sk = sock->sk;
+
+	if (sk && is_read(ret, flags) && sock_is_tcp(sk, true))
+		have_read(sk, ret, true);
+	return 0;
+}
+
+SEC("fentry/inet_sendmsg")
+int BPF_PROG(send__fentry, struct socket *sock)
+{
+	return socket_send_begins(sock);
+}
+
+SEC("fexit/inet_sendmsg")
+int BPF_PROG(send__fentry__end, struct socket *sock, void *msg, __u64 size, int ret)
+{
+	return socket_sent(sock, ret);
+}
+
+SEC("fentry/inet6_sendmsg")
+OPTIONAL int BPF_PROG(send__fentry__v6, struct socket *sock)
+{
+	return socket_send_begins(sock);
+}
+
+SEC("fexit/inet6_sendmsg")
+OPTIONAL int BPF_PROG(send__fentry__end6, struct socket *sock, void *msg, __u64 size, int ret)
+{
+	return socket_sent(sock, ret);
+}
+
+/* sendfile() and splice() to a socket, before 6.5; since then they are sends */
+SEC("fentry/inet_sendpage")
+OPTIONAL int BPF_PROG(send__fentry__page, struct socket *sock)
+{
+	return socket_send_begins(sock);
+}
+
+SEC("fexit/inet_sendpage")
+OPTIONAL int BPF_PROG(send__fentry__page_end, struct socket *sock, void *page, int offset,
+		      __u64 size, int flags, __s64 ret)
+{
+	return socket_sent(sock, ret);
+}
+
+SEC("fexit/inet_recvmsg")
+int BPF_PROG(recv__fentry, struct socket *sock, void *msg, __u64 size, int flags, int ret)
+{
+	return socket_read(sock, ret, flags);
+}
+
+SEC("fexit/inet6_recvmsg")
+OPTIONAL int BPF_PROG(recv__fentry__v6, struct socket *sock, void *msg, __u64 size, int flags,
+		      int ret)
+{
+	return socket_read(sock, ret, flags);
+}
+
+SEC("fexit/tcp_splice_read")
+OPTIONAL int BPF_PROG(recv__fentry__splice, struct socket *sock, void *ppos, void *pipe, __u64 len,
+		      __u32 flags, __s64 ret)
+{
+	return socket_read(sock, ret, 0);
+}
+
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(send__tp, struct sock *sk, int ret)
+{
+	if (sock_is_tcp(sk, true))
+		send_ends(sk, ret, true);
+	return 0;
+}
+
+SEC("tp_btf/tcp_sendmsg_locked")
+OPTIONAL int BPF_PROG(send__tp__part, const struct sock *sk)
+{
+	send_begins(sk, true, true);
+	return 0;
+}
+
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(recv__tp, struct sock *sk, int ret, int flags)
+{
+	if (is_read(ret, flags) && sock_is_tcp(sk, true))
+		have_read(sk, ret, true);
+	return 0;
+}
+
+/* Each segment passes here, before it is queued: most of them bring nothing that somebody waits for. */
+SEC("tp_btf/tcp_probe")
+OPTIONAL int BPF_PROG(arrive, struct sock *sk, struct sk_buff *skb)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	struct turns *t;
+
+	if (!tp || skb->len <= tp->tcp_header_len || tp->rcv_nxt != tp->copied_seq)
+		return 0;
+	t = turns_of(sk, true);
+	if (t)
+		t->arrival_ns = bpf_ktime_get_ns();
+	return 0;
+}
+
+/* By FIN or by RST: tcpclose tells more. A connection that timed out counts as reset. */
+static __always_inline enum request_end how_closed(const struct sock *sk, int oldstate)
+{
+	struct sock_life *life = sock_life(sk);
+
+	if (sk->sk_err || (life && life->rst_received))
+		return REQUEST_END_RESET;
+	switch (oldstate) {
+	case TCP_LAST_ACK:
+	case TCP_FIN_WAIT2:
+	case TCP_CLOSING:
+	case TCP_TIME_WAIT:
+		return REQUEST_END_CLOSED;
+	}
+	return REQUEST_END_RESET;
+}
+
+/* Who has sent his FIN first may still read what came before the other one. */
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(state, const struct sock *sk, int oldstate, int newstate)
+{
+	__u64 key = (__u64)sk, now = bpf_ktime_get_ns();
+	struct tcp_sock *tp;
+	struct turns *t;
+	struct seqs s;
+
+	if (newstate != TCP_CLOSE || sk->sk_protocol != IPPROTO_TCP)
+		return 0;
+	t = bpf_map_lookup_elem(&requests, &key);
+	tp = bpf_skc_to_tcp_sock((void *)sk);
+	if (!t || !tp || t->phase == PHASE_IDLE)
+		return 0;
+	read_seqs(&s, sk, tp, true);
+	t->closed = how_closed(sk, oldstate);
+	if (t->closed == REQUEST_END_CLOSED && t->ev.side == SIDE_CONNECT && s.unread) {
+		t->closed_ns = now;
+		return 0;
+	}
+	return tell(t, key, t->closed, now);
+}
+
+SEC("tp_btf/tcp_destroy_sock")
+int BPF_PROG(destroy, struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+	struct turns *t = bpf_map_lookup_elem(&requests, &key);
+
+	if (!t)
+		return 0;
+	tell(t, key, t->closed_ns ? t->closed : REQUEST_END_CLOSED, bpf_ktime_get_ns());
+	bpf_map_delete_elem(&requests, &key);
+	return 0;
+}
+
+/* The engine runs this a few times in a second, and with 0 when nothing is attached any more. */
+volatile __u64 sweep_after_ns = 500000000;
+
+static __always_inline void sweep_one(struct turns *t, __u64 key, __u64 now)
+{
+	enum { STUCK_NS = 10000000000ULL };
+	bool sending = t->sending_ns && since(now, t->sending_ns) < STUCK_NS;
+
+	if (t->phase != PHASE_RESPONSE || sending || since(now, t->last_ns) < sweep_after_ns)
+		return;
+	tell(t, key, t->closed_ns ? t->closed : REQUEST_END_IDLE, now);
+}
+
+SEC("iter/bpf_map_elem")
+int sweep_requests(struct bpf_iter__bpf_map_elem *ctx)
+{
+	__u64 now = bpf_ktime_get_ns(), *at = ctx->key, key;
+	struct turns *t;
+
+	if (!at || !ctx->value)
+		return 0;
+	key = *at;
+	t = bpf_map_lookup_elem(&requests, &key); /* what the iterator gives may not be sent */
+	if (!t)
+		return 0;
+	if (sweep_after_ns) {
+		sweep_one(t, key, now);
+		return 0;
+	}
+	tell(t, key, t->closed_ns ? t->closed : REQUEST_END_DETACHED, now);
+	bpf_map_delete_elem(&requests, &key);
+	return 0;
+}
