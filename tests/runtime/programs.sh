@@ -20,48 +20,7 @@ root=$(realpath -m "$here/../../.output/programs")
 packages=(curl haproxy iperf3 memcached nginx-light openssh-client openssh-server openssl
 	postgresql-15 python3 redis-server redis-tools wrk)
 
-fail() { # status message
-	echo "programs.sh: $2" >&2
-	exit "$1"
-}
-
-installed() { # package
-	[ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null)" = "ii " ]
-}
-
-missing() { # package...
-	local name all=()
-	for name; do
-		[[ " ${packages[*]} " == *" $name "* ]] ||
-			fail 2 "no package '$name' (there are: ${packages[*]})"
-		installed "$name" || [ -e "$root/unpacked/$name" ] || all+=("$name")
-	done
-	[ ${#all[@]} -eq 0 ] || echo "${all[*]}"
-}
-
-# What they depend on and is not installed either comes with them. Those of the C library stay out: what
-# is unpacked must go with the one that runs here.
-fetch() {
-	local names deb
-	names=$(missing "${packages[@]}") || exit
-	[ -n "$names" ] || return 0
-	echo "  FETCH    $names"
-	mkdir -p "$root/unpacked" "$root/debs/partial" || exit 1
-	# shellcheck disable=SC2086
-	apt-get update -qq && apt-get install -y -qq --no-install-recommends --download-only \
-		-o APT::Sandbox::User=root -o Dir::Cache::archives="$root/debs" $names >/dev/null ||
-		fail 1 "could not fetch: $names"
-	for deb in "$root"/debs/*.deb; do
-		case ${deb##*/} in
-		libc6_* | libc-bin_* | libc-l10n_* | locales_*) ;;
-		*) dpkg-deb -x "$deb" "$root" || fail 1 "could not unpack $deb" ;;
-		esac
-	done
-	rm -r "$root/debs"
-	for deb in $names; do
-		: >"$root/unpacked/$deb"
-	done
-}
+. "$here/packages.sh"
 
 up() { # cgroup
 	[ -w "$1/cgroup.procs" ] || fail 1 "'$1' is not a cgroup's directory"
@@ -72,6 +31,7 @@ up() { # cgroup
 command=${1-}
 [ $# -eq 0 ] || shift
 case $command:$# in
-fetch:0 | missing:[1-9]* | up:1) "$command" "$@" ;;
+fetch:0) fetch "${packages[@]}" ;;
+missing:[1-9]* | up:1) "$command" "$@" ;;
 *) fail 2 "usage: programs.sh fetch | missing NAME... | up CGROUP" ;;
 esac
