@@ -3,8 +3,8 @@
 # containers_image.sh ARCHIVE IMAGE=FILE,FILE...... - makes images without a registry: one archive, in the
 # format of `docker save`, that `ctr images import` takes.
 #
-# Each image is one layer: busybox with all its names, the given programs in /bin, and the libraries that
-# they need. No two have the same content: containerd takes those for one, with the first one's name.
+# They share a layer with busybox and all its names; another has the given programs in /bin and the libraries
+# that they need. No two have the same content: containerd takes those for one, with the first one's name.
 set -eu
 
 archive=$1
@@ -26,34 +26,45 @@ add_program() { # layer program
 	done
 }
 
-add_layer() { # layer image program...
-	local layer=$1 image=$2 program
-	shift 2
-	mkdir -p "$layer"/{bin,etc,tmp,proc,sys,dev,run,www,var/log}
-	chmod 1777 "$layer/tmp"
-	cp "$busybox" "$layer/bin/busybox"
-	"$busybox" --list | grep -vx busybox | while read -r program; do
-		ln "$layer/bin/busybox" "$layer/bin/$program"
-	done
-	echo "$image" >"$layer/etc/image"
-	echo 'root:*:0:0:root:/:/bin/sh' >"$layer/etc/passwd"
-	for program; do
-		rm -f "$layer/bin/${program##*/}"
-		add_program "$layer" "$program"
+base_layer() { # layer
+	mkdir -p "$1"/{bin,etc,tmp,proc,sys,dev,run,www,var/log}
+	chmod 1777 "$1/tmp"
+	cp "$busybox" "$1/bin/"
+	"$1/bin/busybox" --install "$1/bin"
+	echo 'root:*:0:0:root:/:/bin/sh' >"$1/etc/passwd"
+}
+
+layer() { # name command...: made by the command, which gets its directory first
+	local dir=$work/layer
+	mkdir "$dir"
+	"$2" "$dir" "${@:3}"
+	tar -C "$dir" --owner=0 --group=0 --numeric-owner -cf "$work/$1.tar" .
+	rm -r "$dir"
+	layers+="${layers:+,}\"$1.tar\""
+	sums+="${sums:+,}\"sha256:$(sha256sum "$work/$1.tar" | cut -c 1-64)\""
+}
+
+programs_layer() { # layer image program...
+	local program
+	mkdir "$1/bin" "$1/etc"
+	echo "$2" >"$1/etc/image"
+	for program in "${@:3}"; do
+		add_program "$1" "$program"
 	done
 }
 
 add_image() { # number image program...
-	local layer=$work/layer.$1 sum
-	add_layer "$layer" "${@:2}"
-	tar -C "$layer" --owner=0 --group=0 --numeric-owner -cf "$work/$1.tar" .
-	rm -r "$layer"
-	sum=$(sha256sum "$work/$1.tar" | cut -c 1-64)
+	local layers=$base_layers sums=$base_sums
+	layer "$1" programs_layer "${@:2}"
 	printf '{"architecture":"%s","os":"linux","config":{"Env":["PATH=/bin"],"Cmd":["/bin/sleep","inf"]},
-		"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' "$(dpkg --print-architecture)" "$sum" >"$work/$1.json"
-	manifest+="${manifest:+,}{\"Config\":\"$1.json\",\"RepoTags\":[\"$2\"],\"Layers\":[\"$1.tar\"]}"
+		"rootfs":{"type":"layers","diff_ids":[%s]}}' "$architecture" "$sums" >"$work/$1.json"
+	manifest+="${manifest:+,}{\"Config\":\"$1.json\",\"RepoTags\":[\"$2\"],\"Layers\":[$layers]}"
 }
 
+architecture=$(dpkg --print-architecture)
+layers='' sums=''
+layer base base_layer
+base_layers=$layers base_sums=$sums
 manifest=''
 number=0
 for image; do

@@ -15,6 +15,8 @@ machine=$(uname -m)-linux-gnu
 PATH=$root/usr/sbin:$root/usr/bin:/usr/sbin:/usr/bin:/sbin:/bin
 LD_LIBRARY_PATH=$root/usr/lib/$machine:$root/lib/$machine
 unset http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
+plugins=/usr/lib/cni
+[ ! -e "$root/usr/lib/cni/bridge" ] || plugins=$root/usr/lib/cni
 export PATH LD_LIBRARY_PATH LC_ALL=C
 
 state=$dir/state runc=$dir/runc top=${dir##*/}
@@ -69,10 +71,21 @@ network_config() {
 	END
 }
 
+# An emulated guest's memory is several times as quick as what it sees of the machine's files.
+into_memory() {
+	local name
+	mkdir -p "$dir/root/bin" "$dir/root/cni"
+	for name in containerd containerd-shim-runc-v2 ctr runc; do
+		cp "$(type -P $name)" "$dir/root/bin" || exit 1
+	done
+	for name in bridge host-local loopback; do
+		cp "$plugins/$name" "$dir/root/cni" || exit 1
+	done
+	PATH=$dir/root/bin:$PATH plugins=$dir/root/cni
+}
+
 # Without CAP_SYS_RESOURCE nobody may lower an oom_score_adj, and runc would fail on it.
 config() {
-	local cni=/usr/lib/cni
-	[ ! -e "$root/usr/lib/cni/bridge" ] || cni=$root/usr/lib/cni
 	cat <<-END
 		version = 2
 		root = "$dir/root/containerd"
@@ -91,7 +104,7 @@ config() {
 		disable_apparmor = true
 		disable_tcp_service = true
 		[plugins."io.containerd.grpc.v1.cri".cni]
-		bin_dir = "$cni"
+		bin_dir = "$plugins"
 		conf_dir = "$dir/cni"
 		[plugins."io.containerd.grpc.v1.cri".containerd]
 		snapshotter = "overlayfs"
@@ -116,6 +129,7 @@ start_containerd() {
 		exec containerd --config "$dir/config.toml" --log-level warn
 	) >"$dir/containerd.log" 2>&1 </dev/null &
 	containerd=$!
+	disown
 }
 
 # In v1 a new one has no processors, and then takes no process.
@@ -157,6 +171,7 @@ trap take_down EXIT
 trap 'exit 1' TERM INT HUP
 printf '%s\n' "server=$$" "cgroups=$own" "top=$top" "state=$state" "runc=$runc" >"$dir/node"
 own_system
+[ -z "$whole" ] || into_memory
 network_config >"$dir/cni/10-bpfnet.conflist"
 config >"$dir/config.toml"
 start_containerd
