@@ -18,7 +18,7 @@ STRIP   ?= llvm-strip
 BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpftool)
 
 BUILD_DEPS := clang llvm bpftool gcc libc6-dev make pkg-config libbpf-dev libelf-dev libpcap-dev zlib1g-dev \
-              liblua5.4-dev lua-cjson-dev
+              liblua5.4-dev lua-cjson-dev libcurl4-openssl-dev
 TEST_DEPS  := lua-busted iproute2 iptables nftables kmod util-linux procps busybox-static cpio xz-utils \
               zstd lz4 qemu-system-x86 libcap2-bin curl libclang-rt-dev
 LINT_DEPS  := clang-format cppcheck lua-check
@@ -39,8 +39,9 @@ LIBS     = -Wl,--wrap=getaddrinfo -Wl,-Bstatic -lpcap -lbpf -lelf -lz -l:liblua5
 ifdef STATIC
   LINK = -static $(LIBS) -lm -lpthread
 else
-  # Exported, so that C modules that a script requires find Lua in the binary.
-  LINK = -rdynamic $(LIBS) -Wl,-Bdynamic -lm -ldl -lpthread
+  # Exported, so that C modules that a script requires find Lua in the binary. Nothing else: libcurl would
+  # take our zlib for its own.
+  LINK = -Wl,--export-dynamic-symbol='lua*' $(LIBS) -Wl,-Bdynamic -lm -ldl -lpthread
 endif
 
 BPF_SRC  := $(wildcard bpf/*.bpf.c)

@@ -123,6 +123,7 @@ void lua_bpf_install(lua_State *L)
 		{ "log", l_log },
 		{ "json", lua_json },
 		{ "aggregate", lua_aggregate },
+		{ "http", lua_http },
 		{ NULL, NULL },
 	};
 
@@ -130,6 +131,7 @@ void lua_bpf_install(lua_State *L)
 	lua_timer_install(L);
 	lua_map_install(L);
 	lua_redirect_install(L);
+	lua_http_install(L);
 	luaL_newlib(L, functions);
 	lua_pushliteral(L, BPFNET_VERSION);
 	lua_setfield(L, -2, "version");

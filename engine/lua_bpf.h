@@ -13,12 +13,15 @@ void lua_probe_install(lua_State *L);
 void lua_timer_install(lua_State *L);
 void lua_map_install(lua_State *L);
 void lua_redirect_install(lua_State *L);
+void lua_http_install(lua_State *L);
 
 /* bpf.attach, bpf.load: [name [, opts] [, on_event]] -> Probe; raises */
 int lua_probe_attach(lua_State *L);
 int lua_probe_load(lua_State *L);
 /* bpf.redirect(opts) -> Redirect; raises */
 int lua_redirect(lua_State *L);
+/* bpf.http(opts) -> Request; raises */
+int lua_http(lua_State *L);
 /* bpf.probes() -> list */
 int lua_probes(lua_State *L);
 /* bpf.every, bpf.after: seconds, f -> Timer */

@@ -14,7 +14,16 @@ struct ltimer {
 	int function; /* registry */
 	int self; /* registry: alive until closed */
 	bool once;
+	bool holds; /* the loop */
 };
+
+/* The loop is idle without it. */
+static void let_go(struct ltimer *t)
+{
+	if (t->holds)
+		loop_release(script_loop(t->script));
+	t->holds = false;
+}
 
 static void close_timer(lua_State *L, struct ltimer *t)
 {
@@ -22,7 +31,7 @@ static void close_timer(lua_State *L, struct ltimer *t)
 		return;
 	loop_timer_free(t->timer);
 	t->timer = NULL;
-	loop_release(script_loop(t->script));
+	let_go(t);
 	luaL_unref(L, LUA_REGISTRYINDEX, t->function);
 	luaL_unref(L, LUA_REGISTRYINDEX, t->self);
 }
@@ -32,6 +41,14 @@ static int l_close(lua_State *L)
 {
 	close_timer(L, luaL_checkudata(L, 1, TIMER_CLASS));
 	return 0;
+}
+
+/* t:background() -> t: bpf.run() does not go on for this timer alone */
+static int l_background(lua_State *L)
+{
+	let_go(luaL_checkudata(L, 1, TIMER_CLASS));
+	lua_settop(L, 1);
+	return 1;
 }
 
 static void on_time(void *arg)
@@ -71,6 +88,7 @@ static int new_timer(lua_State *L, bool once, const char *where)
 	if (!t->timer)
 		luaL_error(L, "%s: out of memory", where);
 	loop_hold(script_loop(t->script));
+	t->holds = true;
 	loop_timer_set(t->timer, (uint64_t)(seconds * 1e9), once ? 0 : (uint64_t)(seconds * 1e9));
 	return 1;
 }
@@ -95,7 +113,9 @@ static int l_tostring(lua_State *L)
 
 void lua_timer_install(lua_State *L)
 {
-	static const luaL_Reg methods[] = { { "close", l_close }, { NULL, NULL } };
+	static const luaL_Reg methods[] = { { "close", l_close },
+					    { "background", l_background },
+					    { NULL, NULL } };
 	static const luaL_Reg meta[] = { { "__tostring", l_tostring }, { NULL, NULL } };
 
 	luax_class(L, TIMER_CLASS, methods, meta, l_close);

@@ -32,6 +32,9 @@ includes '<bpf/' |
 includes '<pcap' |
 	not_units 'pcap_classic' |
 	complain 'includes libpcap, which only pcap_classic may'
+includes '<curl/' |
+	not_units 'http|http_.*' |
+	complain 'includes libcurl, which only http and http_* may'
 includes '"(lua.*|luax|script|cmd)\.h"' |
 	not_units 'script|script_.*|luax|lua_.*|modules|cmd|cmd_.*|main' |
 	complain 'includes a unit of the Lua layer from below it'
