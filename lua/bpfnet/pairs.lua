@@ -1,0 +1,327 @@
+-- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+-- From events of tcprequest, each of which is one socket's view, to requests as a pod sees them: with the
+-- client's end, the sidecar that they went through, the request that it sent on, and the service's end.
+--
+--   local requests = require("bpfnet.pairs").new({
+--     identify = pod.of_event,
+--     is_proxy = function(who) return who.sidecar == true end,
+--     on_request = function(r) print(r.who.pod, r.direction, r.how, parts.of(r)) end,
+--   })
+--   bpf.attach("tcprequest", function(ev) requests:add(ev) end)
+--   bpf.every(0.25, function() requests:settle(bpf.now()) end)
+--
+-- Events come when a request's end is known, those of its parts in any order and up to the probe's
+-- timeout apart. So each waits a while (`wait`) for those that belong to it; then it is settled. Every
+-- event ends in exactly one place: as a request that on_request gets, or as a part of one; stats() counts.
+
+local ends = require("bpfnet.pairs_ends")
+local proxy = require("bpfnet.pairs_proxy")
+
+local pairing = {}
+
+---@class bpfnet.pairs.Request
+---@field who any whose it is, as identify() said
+---@field direction "in"|"out"|"inside"|"unknown" it arrives from elsewhere; goes elsewhere; both ends are in the
+---  pod, or a sidecar sent it by itself; an older connection of which nobody knows who connected
+---@field client? table event of the asking end
+---@field server? table event of the answering end; of a sidecar, where it went through one
+---@field proxied boolean a sidecar (or another proxy) took part
+---@field upstream? table event of the request that the sidecar sent on, its own end; `upstream.peer` is the
+---  service's. Where there were several: the last that was answered before the sidecar answered
+---@field tries integer how many it sent on
+---@field how? string how it is known which one that was: "exact", "via", "sticky", "thread", "size", "order"
+---@field alone? boolean a request of the sidecar's own: none that it accepted fits
+---@field answered boolean
+---@field left_out? "pipelined"|"duplex"|"continued"|"sideless" why it has no times
+
+---@class bpfnet.pairs.Stats
+---@field events integer added
+---@field requests integer that on_request got
+---@field parts integer events that were the other end, or sent on, of one of those
+---@field pending integer events that wait
+---@field late integer of parts: told after their request was settled
+---@field hurried integer settled before their time, for too many waited
+
+---@class bpfnet.Pairs
+---@field private ends bpfnet.pairs.Ends
+local Pairs = {}
+Pairs.__index = Pairs
+
+local DEFAULTS = {
+  wait = 0.75, -- seconds: the probe's timeout and some time for what is on its way
+  patience = 15, -- seconds that what a sidecar sent on waits for a request that is told much later
+  max_pending = 65536, -- events
+  max_conns = 65536,
+}
+
+---Makes a pairing. identify(ev): whose socket that is, called once for each socket: a table with `pod_uid`
+---or `pod` where it is one of a pod's. is_proxy(who, ev): whether what it accepts it sends on.
+---@param opts { identify: function, is_proxy: function, on_request: fun(r: bpfnet.pairs.Request),
+---  wait: number?, patience: number?, max_pending: integer?, max_conns: integer? } seconds, events, sockets
+---@return bpfnet.Pairs
+function pairing.new(opts)
+  local self = setmetatable({
+    on_request = opts.on_request, first = 1, last = 0, pending = {}, patient = {}, proxies = {},
+  }, Pairs)
+  for name, value in pairs(DEFAULTS) do
+    self[name] = opts[name] or value
+  end
+  self.wait_ns = math.floor(self.wait * 1e9)
+  self.patience_ns = math.floor(self.patience * 1e9)
+  self.ends = ends.new({ max = self.max_conns, identify = opts.identify, is_proxy = opts.is_proxy })
+  self.counts = { events = 0, requests = 0, parts = 0, late = 0, hurried = 0 }
+  return self
+end
+
+local function unit_of(who)
+  return who.pod_uid or who.pod or who
+end
+
+---True if two identities are of one pod, or the same.
+---@param a table
+---@param b table
+---@return boolean
+function pairing.same(a, b)
+  return unit_of(a) == unit_of(b)
+end
+
+local function is_sidecar(conn)
+  return conn.proxy and (conn.who.pod_uid or conn.who.pod) ~= nil
+end
+
+-- True if the other end is in the same pod: by who it is, or else by the addresses.
+local function is_inside(conn)
+  if conn.peer then
+    return pairing.same(conn.who, conn.peer.who)
+  end
+  return (conn.who.pod_uid or conn.who.pod) ~= nil and ends.is_local(conn)
+end
+
+local function times(ev)
+  ev.resp_ns = ev.ttfb_ns and ev.start_ns + ev.ttfb_ns
+  ev.end_ns = ev.start_ns + ev.total_ns
+  ev.upstreams = {}
+end
+
+local function why_left_out(ev)
+  return ev.continued and "continued" or ev.duplex and "duplex" or ev.pipelined and "pipelined"
+    or ev.conn.side == "unknown" and "sideless" or nil
+end
+
+function Pairs:_proxy_of(ev)
+  local key = ev.pid ~= 0 and ev.pid or -ev.cgroup
+  local found = self.proxies[key]
+  if not found then
+    found = proxy.new()
+    self.proxies[key] = found
+  end
+  ev.in_proxy = found
+  return found
+end
+
+function Pairs:_add_to_proxy(ev)
+  local conn = ev.conn
+  if conn.side == "accept" then
+    table.insert(self:_proxy_of(ev).accepted, ev)
+    conn.open[ev.nth] = ev
+  else
+    table.insert(self:_proxy_of(ev).sent, ev)
+  end
+end
+
+---Takes an event of tcprequest, which may come in any order. The table is kept, and added to.
+---@param ev table
+function Pairs:add(ev)
+  ev.conn = self.ends:conn(ev)
+  times(ev)
+  ev.left_out = why_left_out(ev)
+  self.counts.events = self.counts.events + 1
+  if not ev.continued then
+    self.ends:add(ev)
+  end
+  if ev.conn.proxy and not ev.continued and ev.conn.side ~= "unknown" then
+    self:_add_to_proxy(ev)
+  end
+  self.last = self.last + 1
+  self.pending[self.last] = ev
+  if self.last - self.first >= self.max_pending then
+    self.counts.hurried = self.counts.hurried + self.max_pending // 8
+    self:_settle(self.pending[self.first + self.max_pending // 8].ts_ns)
+  end
+end
+
+function Pairs:_emit(r)
+  self.counts.requests = self.counts.requests + 1
+  self.on_request(r)
+end
+
+function Pairs:_part()
+  self.counts.parts = self.counts.parts + 1
+end
+
+-- The one whose answer it passed on: the last to be answered. Without any answer the last one.
+local function main_upstream(list)
+  local best
+  for _, ev in ipairs(list) do
+    if not best or (ev.resp_ns or -1) > (best.resp_ns or -1)
+      or not ev.resp_ns and not best.resp_ns and ev.start_ns > best.start_ns then
+      best = ev
+    end
+  end
+  return best
+end
+
+function Pairs:_through_proxy(ev)
+  local upstream, inside = main_upstream(ev.upstreams), is_inside(ev.conn)
+  self:_emit({
+    who = ev.conn.who, direction = inside and "out" or "in", client = ev.peer, server = ev, proxied = true,
+    upstream = upstream, how = upstream and upstream.how, tries = #ev.upstreams,
+    answered = ev.resp_ns ~= nil, left_out = ev.left_out or ev.peer and ev.peer.left_out,
+  })
+end
+
+local function plain(ev, direction)
+  local client = ev.conn.side == "connect" and ev or ev.peer
+  local server = ev.conn.side == "connect" and ev.peer or ev.conn.side == "accept" and ev or nil
+  local judge = direction == "in" and server or client or server or ev
+  return {
+    who = ev.conn.who, direction = direction, client = client, server = server, proxied = false, tries = 0,
+    answered = judge.resp_ns ~= nil, left_out = ev.left_out or ev.peer and ev.peer.left_out,
+  }
+end
+
+-- What an answering socket saw.
+function Pairs:_settle_accept(ev)
+  local conn = ev.conn
+  if conn.proxy and not ev.continued then
+    return self:_through_proxy(ev)
+  elseif not is_inside(conn) then
+    return self:_emit(plain(ev, "in"))
+  elseif ev.peer then
+    return self:_part() -- the asking end's event is what is told
+  end
+  self:_emit(plain(ev, "inside"))
+end
+
+-- What an asking socket saw.
+function Pairs:_settle_connect(ev)
+  local conn = ev.conn
+  local inside = is_inside(conn)
+  if ev.request then
+    return self:_part()
+  elseif not conn.proxy and inside and conn.peer and is_sidecar(conn.peer) and not ev.continued then
+    if not ev.peer then
+      self.counts.late = self.counts.late + 1
+    end
+    return self:_part() -- of what the sidecar accepted
+  end
+  local r = plain(ev, inside and "inside" or "out")
+  r.alone = conn.proxy and not ev.left_out or nil
+  self:_emit(r)
+end
+
+function Pairs:_settle_one(ev)
+  local side = ev.conn.side
+  ev.settled = true
+  self.ends:forget(ev)
+  if side == "accept" then
+    ev.conn.open[ev.nth] = nil
+    self:_settle_accept(ev)
+  elseif side == "connect" then
+    self:_settle_connect(ev)
+  else
+    self:_emit(plain(ev, "unknown"))
+  end
+end
+
+-- Proxies decide about what is due; before that, what is inside a pod is looked at once more: the peer may be
+-- known by now.
+function Pairs:_rounds(batch, is_due)
+  local busy = {}
+  for _, ev in ipairs(batch) do
+    if ev.in_proxy and not ev.decided then
+      busy[ev.in_proxy] = true
+    end
+  end
+  for found in pairs(busy) do
+    for _, list in ipairs({ found.accepted, found.sent }) do
+      for _, ev in ipairs(list) do
+        ev.inside = nil
+        if is_sidecar(ev.conn) then
+          ev.inside = is_inside(ev.conn)
+        end
+      end
+    end
+    found:round(is_due, function(cookie) return self.ends:known(cookie) end)
+  end
+  return busy
+end
+
+-- What a sidecar sent on and fits nothing waits for longer: a response that takes its client minutes to
+-- read is told minutes later.
+local function may_wait(self, ev, until_ns)
+  return ev.in_proxy and ev.conn.side == "connect" and not ev.request and ev.ts_ns > until_ns - self.patience_ns
+end
+
+function Pairs:_take(until_ns)
+  local batch = {}
+  while self.first <= self.last and self.pending[self.first].ts_ns <= until_ns do
+    batch[#batch + 1] = self.pending[self.first]
+    self.pending[self.first] = nil
+    self.first = self.first + 1
+  end
+  return table.move(self.patient, 1, #self.patient, #batch + 1, batch)
+end
+
+function Pairs:_settle(until_ns)
+  local batch, patient = self:_take(until_ns), {}
+  local busy = self:_rounds(batch, function(ev) return ev.ts_ns <= until_ns end)
+  for _, ev in ipairs(batch) do
+    if may_wait(self, ev, until_ns) and #patient < self.max_pending // 32 then
+      patient[#patient + 1] = ev
+    else
+      self:_settle_one(ev)
+    end
+  end
+  self.patient = patient
+  for found in pairs(busy) do
+    found:sweep()
+  end
+  self:_drop_proxies()
+end
+
+-- A process's evidence is kept while something of it waits, and for a thousand others.
+function Pairs:_drop_proxies()
+  local n = 0
+  for _ in pairs(self.proxies) do
+    n = n + 1
+  end
+  for key, found in pairs(n > 1024 and self.proxies or {}) do
+    if #found.accepted == 0 and #found.sent == 0 then
+      self.proxies[key] = nil
+    end
+  end
+end
+
+---Settles what has waited long enough.
+---@param now_ns integer as bpf.now()
+function Pairs:settle(now_ns)
+  self:_settle(now_ns - self.wait_ns)
+end
+
+---Settles all, for the end, when nothing more will come.
+function Pairs:flush()
+  self.patience_ns = 0
+  self:_settle(math.maxinteger)
+end
+
+---@return bpfnet.pairs.Stats
+function Pairs:stats()
+  local counts = { pending = self.last - self.first + 1 + #self.patient }
+  for name, n in pairs(self.counts) do
+    counts[name] = n
+  end
+  return counts
+end
+
+return pairing
