@@ -236,7 +236,7 @@ end
 
 -- Proxies decide about what is due; before that, what is inside a pod is looked at once more: the peer may be
 -- known by now.
-function Pairs:_rounds(batch, is_due)
+function Pairs:_rounds(batch, until_ns)
   local busy = {}
   for _, ev in ipairs(batch) do
     if ev.in_proxy and not ev.decided then
@@ -252,7 +252,7 @@ function Pairs:_rounds(batch, is_due)
         end
       end
     end
-    found:round(is_due, function(cookie) return self.ends:known(cookie) end)
+    found:round(until_ns, function(cookie) return self.ends:known(cookie) end)
   end
   return busy
 end
@@ -275,7 +275,7 @@ end
 
 function Pairs:_settle(until_ns)
   local batch, patient = self:_take(until_ns), {}
-  local busy = self:_rounds(batch, function(ev) return ev.ts_ns <= until_ns end)
+  local busy = self:_rounds(batch, until_ns)
   for _, ev in ipairs(batch) do
     if may_wait(self, ev, until_ns) and #patient < self.max_pending // 32 then
       patient[#patient + 1] = ev

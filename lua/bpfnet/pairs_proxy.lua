@@ -26,8 +26,9 @@ local STICKY_AFTER = 2
 ---@field sent table[] requests that it sent on, not settled
 ---@field private via { good: number, bad: number }
 ---@field private sticky { good: number, bad: number }
----@field private sizes table<string, integer> how often a pair of differences was seen
+---@field private sizes table<integer, true> pairs of differences that were seen
 ---@field private nr_sizes integer
+---@field private look { tries: integer, hits: integer } how often thread or size told one from the others
 local Proxy = {}
 Proxy.__index = Proxy
 
@@ -36,6 +37,7 @@ function proxy.new()
   return setmetatable({
     accepted = {}, sent = {}, sizes = {}, nr_sizes = 0,
     via = { good = 0, bad = 0 }, sticky = { good = 0, bad = 0 },
+    look = { tries = 0, hits = 0 },
   }, Proxy)
 end
 
@@ -174,9 +176,10 @@ local function is_disputed(claims, sent, open)
   return false
 end
 
+-- Both differences in one number, as a key.
 local function difference(sent, accepted)
-  return ("%d %d"):format(sent.request_bytes - accepted.request_bytes,
-    accepted.response_bytes - sent.response_bytes)
+  return (sent.request_bytes - accepted.request_bytes) << 32
+    ~ (accepted.response_bytes - sent.response_bytes) & 0xffffffff
 end
 
 -- What is sure about a pair is evidence for others.
@@ -199,7 +202,7 @@ function Proxy:_learn(sent, accepted)
     if self.nr_sizes >= LOOK then
       self.sizes, self.nr_sizes = {}, 0
     end
-    self.sizes[sizes], self.nr_sizes = 1, self.nr_sizes + 1
+    self.sizes[sizes], self.nr_sizes = true, self.nr_sizes + 1
   end
 end
 
@@ -254,31 +257,47 @@ local function extra(open, sent)
   return list[1]
 end
 
-function Proxy:_guess(sent, open)
-  local free = feasible(open, sent, LOOK, true)
-  if #free == 0 then
-    local accepted = extra(open, sent)
-    return accepted, accepted and "order"
-  end
-  local found = #free > 1 and only(free, function(accepted)
+-- What told nothing the last times is looked for now and then: where all are of one size and thread, it
+-- costs a look at each.
+local function is_worth(look)
+  return look.tries < 64 or look.hits * 20 > look.tries or look.tries % 16 == 0
+end
+
+function Proxy:_look(free, sent)
+  local found = only(free, function(accepted)
     return accepted.tid == sent.tid
   end)
   if found then
     return found, "thread"
   end
-  found = #free > 1 and self.nr_sizes > 0 and sent.resp_ns and only(free, function(accepted)
-    return self.sizes[difference(sent, accepted)] ~= nil
+  found = self.nr_sizes > 0 and sent.resp_ns and only(free, function(accepted)
+    return self.sizes[difference(sent, accepted)]
   end)
-  return found or free[1], found and "size" or "order"
+  return found, found and "size"
+end
+
+function Proxy:_guess(sent, open)
+  local look, found, how = self.look, nil, nil
+  local worth = is_worth(look)
+  local free = feasible(open, sent, worth and LOOK or 1, true)
+  if #free == 0 then
+    found = extra(open, sent)
+    return found, found and "order"
+  elseif #free > 1 then
+    found, how = self:_look(free, sent)
+    look.hits = look.hits + (found and 1 or 0)
+  end
+  look.tries = look.tries + 1
+  return found or free[1], found and how or "order"
 end
 
 -- Those that are due, or sent on for one that is, leave; the others are asked about again.
-function Proxy:_decide(is_due)
+function Proxy:_decide(until_ns)
   local rest = {}
   for _, sent in ipairs(self.sent) do
     local accepted = sent.request
     sent.noted = sent.noted or sent.claim ~= nil
-    if accepted and (is_due(sent) or is_due(accepted)) then
+    if accepted and (sent.ts_ns <= until_ns or accepted.ts_ns <= until_ns) then
       table.insert(accepted.upstreams, sent)
       sent.decided = true
     else
@@ -292,13 +311,30 @@ function Proxy:_decide(is_due)
   end
 end
 
----Decides about what is due: then a request sent on has `request`, the accepted one, and `how` that is
----known; the accepted one has it in `upstreams`. What fits none stays, for it may still be told.
----@param is_due fun(ev: table): boolean
+-- Splits a list: those that had begun by then, in order, and the others.
+local function begun(list, until_ns)
+  local these, others = {}, {}
+  for _, ev in ipairs(list) do
+    local into = ev.start_ns <= until_ns and these or others
+    into[#into + 1] = ev
+  end
+  table.sort(these, by_start)
+  return these, others
+end
+
+local function append(list, more)
+  return table.move(more, 1, #more, #list + 1, list)
+end
+
+---Decides about what is due, that is what was told by `until_ns`: then a request sent on has `request`, the
+---accepted one, and `how` that is known; the accepted one has it in `upstreams`. What fits none stays, for it
+---may still be told.
+---@param until_ns integer
 ---@param known fun(cookie: integer): bpfnet.pairs.Conn? finds a socket
-function Proxy:round(is_due, known)
-  table.sort(self.accepted, by_start)
-  table.sort(self.sent, by_start)
+function Proxy:round(until_ns, known)
+  local accepted_later, sent_later
+  self.accepted, accepted_later = begun(self.accepted, until_ns)
+  self.sent, sent_later = begun(self.sent, until_ns)
   self:_assign_known(self:_claims(known))
   self:_sweep(function(sent, open)
     if not sent.request then
@@ -308,7 +344,9 @@ function Proxy:round(is_due, known)
       end
     end
   end)
-  self:_decide(is_due)
+  self:_decide(until_ns)
+  append(self.accepted, accepted_later)
+  append(self.sent, sent_later)
 end
 
 ---Forgets what was settled.
