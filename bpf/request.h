@@ -73,6 +73,7 @@ struct turns {
 	__u64 chunk_ns; /* when the newest part of it was handed over, if that is known */
 	__u64 closed_ns; /* end of the connection, if there was something to read at that time */
 	__u32 write_seq; /* sent, as far as it was counted */
+	__u32 copied_seq; /* read, likewise */
 	__u32 nth;
 	enum phase phase;
 	enum request_end closed; /* how, if closed_ns */
@@ -86,7 +87,6 @@ struct turns {
 	__u8 talks_over; /* exchanges like that, ordinary ones counted down */
 	__u8 crosses;
 	bool duplex;
-	__u8 zero[4];
 };
 
 struct {

@@ -41,6 +41,7 @@ static __always_inline void fill(struct turns *t, const struct sock *sk, const b
 	t->ev.side = side_of(sk, life);
 	t->ev.old = !life || !life->birth_ns;
 	t->write_seq = BPF_CORE_READ((const struct tcp_sock *)sk, write_seq);
+	t->copied_seq = BPF_CORE_READ((const struct tcp_sock *)sk, copied_seq);
 	t->ready = true;
 }
 
@@ -65,7 +66,10 @@ static __always_inline struct turns *turns_of(const struct sock *sk, const bool 
 	return t->ev.side == SIDE_UNKNOWN ? NULL : t;
 }
 
-/* A send begins, or goes on: with hooks that see each part of it. */
+/*
+ * A send begins, or goes on: with hooks that see each part of it. One that was said to have begun before, and has
+ * handed over nothing, may have failed where no hook sees that.
+ */
 static __always_inline void send_begins(const struct sock *sk, const bool trusted, const bool parts)
 {
 	const struct tcp_sock *tp = tcp_of(sk, trusted);
@@ -77,9 +81,9 @@ static __always_inline void send_begins(const struct sock *sk, const bool truste
 		return;
 	if (parts)
 		t->chunk_ns = now;
-	if (t->sending_ns)
-		return;
 	read_seqs(&s, sk, tp, trusted);
+	if (t->sending_ns && (parts || s.write_seq != t->write_seq))
+		return;
 	t->write_seq = s.write_seq;
 	t->early = t->waited = false;
 	t->over = s.unread && t->phase != PHASE_IDLE;
@@ -121,7 +125,9 @@ static __always_inline void sent_rest(struct turns *t, __u64 bytes, __u64 to_ns)
 	}
 }
 
-static __always_inline void send_ends(const struct sock *sk, __s64 bytes, const bool trusted)
+/* bytes: what the call returned; with `seqs` what the sequence numbers say, in the middle of the call. */
+static __always_inline void send_ends(const struct sock *sk, __s64 bytes, const bool trusted,
+				      const bool seqs)
 {
 	const struct tcp_sock *tp = tcp_of(sk, trusted);
 	struct turns *t = tp ? turns_of(sk, trusted) : NULL;
@@ -131,6 +137,8 @@ static __always_inline void send_ends(const struct sock *sk, __s64 bytes, const 
 	if (!t)
 		return;
 	write_seq = GET(trusted, tp, write_seq);
+	if (seqs)
+		bytes = write_seq - t->write_seq;
 	from = t->sending_ns ?: now;
 	if (t->chunk_ns)
 		to = t->chunk_ns;
@@ -144,7 +152,17 @@ static __always_inline void send_ends(const struct sock *sk, __s64 bytes, const 
 		sent(t, sk, tp, bytes, from, to, trusted);
 	}
 	t->write_seq = write_seq;
-	t->early = false;
+	t->early = t->waited = false;
+}
+
+/* It waits for room, so its last byte is handed over when it ends, not when it began. */
+static __always_inline void send_waits(const struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+	struct turns *t = bpf_map_lookup_elem(&requests, &key);
+
+	if (t)
+		t->waited = true;
 }
 
 /*
@@ -204,7 +222,9 @@ static __always_inline void see_crossing(struct turns *t, const struct seqs *s)
 		t->ev.pipelined = true; /* none of it had come: this answers something before */
 }
 
-static __always_inline void have_read(const struct sock *sk, __u64 bytes, const bool trusted)
+/* bytes: what the call returned; with `seqs` what the sequence numbers say. */
+static __always_inline void have_read(const struct sock *sk, __u64 bytes, const bool trusted,
+				      const bool seqs)
 {
 	const struct tcp_sock *tp = tcp_of(sk, trusted);
 	struct turns *t = tp ? turns_of(sk, trusted) : NULL;
@@ -214,6 +234,11 @@ static __always_inline void have_read(const struct sock *sk, __u64 bytes, const 
 	if (!t)
 		return;
 	read_seqs(&s, sk, tp, trusted);
+	if (seqs)
+		bytes = s.copied_seq - t->copied_seq;
+	t->copied_seq = s.copied_seq;
+	if (!bytes)
+		return;
 	if (s.write_seq != t->write_seq)
 		count_early(t, sk, tp, &s, trusted);
 	see_crossing(t, &s);

@@ -29,6 +29,23 @@ static __always_inline bool syscall_args(__u64 *arg1, __u64 *arg2)
 	return true;
 }
 
+/* Is the current task in splice()? False where that can't be told (before 5.15). */
+static __always_inline bool in_splice(void)
+{
+	struct task_struct *task;
+	struct pt_regs *regs;
+
+	if (!HAVE_TASK_REGS)
+		return false;
+	task = (void *)bpf_get_current_task_btf();
+	regs = (void *)bpf_task_pt_regs((void *)task);
+#if defined(__TARGET_ARCH_x86)
+	return BPF_CORE_READ(regs, orig_ax) == 275;
+#else
+	return BPF_CORE_READ(regs, user_regs.regs[8]) == 76;
+#endif
+}
+
 /* The TCP socket in a file, or NULL. The pointer is not trusted: read through BPF_CORE_READ. */
 static __always_inline struct sock *sock_of_file(struct file *file)
 {

@@ -7,6 +7,7 @@
  */
 #include "request_io.h"
 #include "skb.h"
+#include "task.h"
 
 enum { MSG_PEEK = 2, MSG_ERRQUEUE = 0x2000 };
 
@@ -30,7 +31,7 @@ static __always_inline int socket_sent(struct socket *sock, __s64 ret)
 	struct sock *sk = sock->sk;
 
 	if (sk && sock_is_tcp(sk, true))
-		send_ends(sk, ret, true);
+		send_ends(sk, ret, true, false);
 	return 0;
 }
 
@@ -39,7 +40,7 @@ static __always_inline int socket_read(struct socket *sock, __s64 ret, int flags
 	struct sock *sk = sock->sk;
 
 	if (sk && is_read(ret, flags) && sock_is_tcp(sk, true))
-		have_read(sk, ret, true);
+		have_read(sk, ret, true, false);
 	return 0;
 }
 
@@ -101,11 +102,62 @@ OPTIONAL int BPF_PROG(recv__fentry__splice, struct socket *sock, void *ppos, voi
 	return socket_read(sock, ret, 0);
 }
 
+/* sk_stream_wait_memory() is called only where there is no room */
+SEC("fentry/sk_stream_wait_memory")
+OPTIONAL int BPF_PROG(send__fentry__wait, struct sock *sk)
+{
+	send_waits(sk);
+	return 0;
+}
+
+/*
+ * A kretprobe is out of places when some ten calls wait in it, as threads that read do. So both
+ * are seen near their ends, where the sequence numbers have moved: each send that has handed something over
+ * passes tcp_push(), each read tcp_cleanup_rbuf().
+ */
+SEC("kprobe/inet_sendmsg")
+LOSES("what a redirect carries")
+int BPF_KPROBE(send__kprobe, struct socket *sock)
+{
+	struct sock *sk = BPF_CORE_READ(sock, sk);
+
+	if (sk && sock_is_tcp(sk, false))
+		send_begins(sk, false, false);
+	return 0;
+}
+
+SEC("kprobe/inet6_sendmsg")
+OPTIONAL int BPF_KPROBE(send__kprobe__v6, struct socket *sock)
+{
+	struct sock *sk = BPF_CORE_READ(sock, sk);
+
+	if (sk && sock_is_tcp(sk, false))
+		send_begins(sk, false, false);
+	return 0;
+}
+
+SEC("kprobe/tcp_push")
+int BPF_KPROBE(send__kprobe__end, struct sock *sk)
+{
+	if (sock_is_tcp(sk, false))
+		send_ends(sk, 0, false, true);
+	return 0;
+}
+
+SEC("kprobe/sk_stream_wait_memory")
+OPTIONAL int BPF_KPROBE(send__kprobe__wait, struct sock *sk)
+{
+	send_waits(sk);
+	return 0;
+}
+
 SEC("tp_btf/sock_send_length")
+LOSES("before 6.16: start_ns, ttfb_ns by the time that a send takes; pipelined, duplex")
+
 int BPF_PROG(send__tp, struct sock *sk, int ret)
 {
 	if (sock_is_tcp(sk, true))
-		send_ends(sk, ret, true);
+		send_ends(sk, ret, true, false);
 	return 0;
 }
 
@@ -116,11 +168,30 @@ OPTIONAL int BPF_PROG(send__tp__part, const struct sock *sk)
 	return 0;
 }
 
+/* Who reads in a softirq, as sockmap does, is nobody's task: then no task owns the lock. */
+SEC("kprobe/tcp_cleanup_rbuf")
+int BPF_KPROBE(recv__kprobe, struct sock *sk)
+{
+	if (BPF_CORE_READ(sk, sk_lock.owned) && sock_is_tcp(sk, false))
+		have_read(sk, 0, false, true);
+	return 0;
+}
+
 SEC("tp_btf/sock_recv_length")
+LOSES("what is read by splice() through io_uring")
 int BPF_PROG(recv__tp, struct sock *sk, int ret, int flags)
 {
 	if (is_read(ret, flags) && sock_is_tcp(sk, true))
-		have_read(sk, ret, true);
+		have_read(sk, ret, true, false);
+	return 0;
+}
+
+/* Each skb that is read passes here; with splice() nothing else tells of it. */
+SEC("tp_btf/tcp_rcv_space_adjust")
+OPTIONAL int BPF_PROG(recv__tp__splice, struct sock *sk)
+{
+	if (in_splice())
+		have_read(sk, 0, true, true);
 	return 0;
 }
 

@@ -80,11 +80,13 @@ function helper.start(command)
   function child.kill(signal) os.execute(("kill -%s %d"):format(signal, child.pid)) end
   function child.stdout() return helper.read(base .. ".out") or "" end
   function child.stderr() return helper.read(base .. ".err") or "" end
+  -- Exit status, nil as long as it runs.
+  function child.status()
+    return tonumber((helper.read(base .. ".status") or ""):match("%d+"))
+  end
   -- Exit status, after at most a minute.
   function child.wait()
-    local status = helper.wait(60, function()
-      return tonumber((helper.read(base .. ".status") or ""):match("%d+"))
-    end)
+    local status = helper.wait(60, child.status)
     p:close()
     return status
   end

@@ -1,0 +1,212 @@
+-- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+-- tcprequest on connections of which each byte and its time is known (tests/runtime/talk*.c, requests*.c).
+
+local helper = require "helper"
+
+local talk = helper.out .. "/tests/talk"
+local requests = helper.out .. "/tests/requests"
+
+-- Ways to hook, "" is the one that is chosen by itself.
+local WAYS = { "", "kprobe", "tp" }
+
+---Does this kernel have the way? What does not work here is passed over in silence, so look at what would be taken.
+local function usable(way)
+  local ok, p = pcall(bpf.load, "tcprequest", { way = way ~= "" and way or nil })
+  if not ok then return false, p end
+  p:close()
+  if way == "" then return true end
+  for _, probe in ipairs(bpf.probes()) do
+    if probe.name == "tcprequest" then
+      for _, w in ipairs(probe.ways) do
+        if w.way == way and w.what == "recv" then
+          local has_kprobes = io.open("/sys/bus/event_source/devices/kprobe/type")
+          if has_kprobes then has_kprobes:close() end
+          return way == "tp" or has_kprobes ~= nil
+        end
+      end
+    end
+  end
+  return false
+end
+
+---Attaches the probe to our cgroup's connections and keeps what it says.
+local function collect(opts)
+  local got = {}
+  got.probe = bpf.attach("tcprequest", helper.ours(opts), function(ev) got[#got + 1] = ev end)
+  return got
+end
+
+local function in_cgroup(command)
+  return ("sh -c 'echo $$ > %s/cgroup.procs; exec %s'"):format(helper.cgroup(), command)
+end
+
+---"key=value key=value" as a table.
+local function words(line)
+  local t = {}
+  for key, value in line:gmatch("([%w_]+)=(%S+)") do t[key] = tonumber(value) or value end
+  return t
+end
+
+---Lists by connection and side, in the order of the list.
+local function by_end(list)
+  local ends = {}
+  for _, item in ipairs(list) do
+    local key = item.cookie .. " " .. item.side
+    ends[key] = ends[key] or {}
+    table.insert(ends[key], item)
+  end
+  return ends
+end
+
+local function expectations(text)
+  local list = {}
+  for line in text:gmatch("expect ([^\n]+)") do list[#list + 1] = words(line) end
+  return list
+end
+
+local EXACT = { "pid", "tid", "sport", "dport", "nth", "request_bytes", "response_bytes", "outcome", "ended" }
+local FLAGS = { "continued", "pipelined", "duplex" }
+local TIMES = { "start_ns", "ttfb_ns", "total_ns", "request_ns", "idle_ns" }
+
+---What differs between an expected event and one that came, as lines. skip: fields that the way can't tell.
+local function differences(want, have, skip)
+  local out = {}
+  local function differ(key, wanted)
+    if not skip[key] then
+      out[#out + 1] = ("%s %s nth %d: %s is %s, not %s"):format(want.case, want.side, want.nth, key,
+        tostring(have[key]), tostring(wanted))
+    end
+  end
+  for _, key in ipairs(EXACT) do
+    if have[key] ~= want[key] then differ(key, want[key]) end
+  end
+  for _, key in ipairs(FLAGS) do
+    if tostring(have[key]) ~= want[key] then differ(key, want[key]) end
+  end
+  for _, key in ipairs(TIMES) do
+    local least, most = tostring(want[key]):match("(%d+)%.%.(%d+)")
+    if not least then
+      if have[key] ~= nil then differ(key, "nil") end
+    elseif have[key] == nil or have[key] < tonumber(least) or have[key] > tonumber(most) then
+      differ(key, want[key])
+    end
+  end
+  if have.owner ~= "task" or have.comm ~= "talk" then differ("owner", "task") end
+  if have.task_cgroup ~= have.cgroup then differ("task_cgroup", have.cgroup) end
+  if have.family ~= (want.case == "ipv6" and "ipv6" or have.family) then differ("family", "ipv6") end
+  if have.old ~= (want.case == "old") then differ("old", want.case == "old") end
+  return out
+end
+
+---Compares all: count, order, fields.
+local function compare(expected, got, skip)
+  local out, have_ends, want_ends = {}, by_end(got), by_end(expected)
+  for key, want in pairs(want_ends) do
+    local have = have_ends[key] or {}
+    if #have ~= #want then
+      out[#out + 1] = ("%s %s: %d events, not %d"):format(want[1].case, want[1].side, #have, #want)
+    end
+    for i = 1, math.min(#have, #want) do
+      for _, line in ipairs(differences(want[i], have[i], skip or {})) do out[#out + 1] = line end
+    end
+  end
+  for key, have in pairs(have_ends) do
+    if not want_ends[key] then
+      out[#out + 1] = ("%d unexpected events of %s"):format(#have, key)
+    end
+  end
+  return out
+end
+
+local function stats_are_clean(p)
+  local stats = p:stats()
+  assert.are.equal(0, stats.dropped)
+  assert.are.equal(0, stats.untracked)
+  assert.are.equal(0, stats.malformed)
+  return stats
+end
+
+---Runs talk beside the loop, for the probe's timer needs that; gives what it says.
+local function talk_text(args)
+  local child, status = helper.start(in_cgroup(talk .. " " .. args))
+  repeat
+    bpf.run(0.2)
+    status = child.status()
+  until status
+  child.wait()
+  assert.are.equal(0, status, child.stderr())
+  bpf.run(0.2)
+  return child.stdout()
+end
+
+---Runs talk and compares; once more if the kernel left out a run of a program, or the machine was so late
+---that a step took as long as a timeout.
+local function check(way, timeout, args, skip)
+  local problems, expected
+  for _ = 1, 3 do
+    local got = collect { way = way ~= "" and way or nil, timeout = timeout }
+    local text = talk_text(("-t %d %s"):format(timeout * 1000 // 1, args))
+    local missed = stats_are_clean(got.probe).missed
+    got.probe:detach()
+    got.probe:close()
+    expected = expectations(text)
+    problems = compare(expected, got, skip)
+    if #problems == 0 then break end
+    if missed == 0 then problems[#problems + 1] = "nothing was missed" end
+  end
+  assert.are.equal("", table.concat(problems, "\n"))
+  return #expected
+end
+
+local QUICK = "keepalive fresh ipv6 mapped parts calls greeting unanswered rst half_closed pipelined peek nothing"
+  .. " threads upload"
+
+describe("tcprequest", function()
+  for _, way in ipairs(WAYS) do
+    it("sees every request by " .. (way == "" and "the best way" or way), function()
+      if not usable(way) then
+        pending("this kernel has no " .. way)
+        return
+      end
+      assert.is_true(check(way, 5, QUICK) > 90)
+    end)
+
+    it("tells a response when nothing has come for so long, by " .. (way == "" and "the best way" or way), function()
+      if not usable(way) then
+        pending("this kernel has no " .. way)
+        return
+      end
+      check(way, 0.25, "idle slow")
+    end)
+
+    it("knows the sides of connections that are older, by " .. (way == "" and "the best way" or way), function()
+      if not usable(way) then
+        pending("this kernel has no " .. way)
+        return
+      end
+      local base = os.tmpname()
+      local child = helper.start(in_cgroup(("%s -o %s.ready %s.go old"):format(talk, base, base)))
+      helper.wait(60, function() return helper.read(base .. ".ready") end)
+      local got = collect { way = way ~= "" and way or nil, timeout = 5 }
+      os.execute("touch " .. base .. ".go")
+      assert.are.equal(0, child.wait())
+      bpf.run(0.2)
+      got.probe:close()
+      assert.are.equal("", table.concat(compare(expectations(child.stdout()), got), "\n"))
+    end)
+  end
+
+  it("tells what is open when it goes", function()
+    local base = os.tmpname()
+    local got = collect { timeout = 60 }
+    local child = helper.start(in_cgroup(("%s -o %s.ready %s.go left_open"):format(talk, base, base)))
+    helper.wait(60, function() return helper.read(base .. ".ready") end)
+    got.probe:detach()
+    os.execute("touch " .. base .. ".go")
+    assert.are.equal(0, child.wait())
+    got.probe:close()
+    assert.are.equal("", table.concat(compare(expectations(child.stdout()), got), "\n"))
+  end)
+end)
+
+return requests

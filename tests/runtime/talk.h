@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* talk.h - what the parts of `talk` share; what it is for: talk.c. */
+#ifndef TALK_H
+#define TALK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define NS_PER_MS 1000000ULL
+
+/* What was done at one end, and between which times. */
+enum deed { DID_SEND, DID_READ, DID_PAUSE, DID_CLOSE, DID_RESET, DID_DETACH };
+
+struct step {
+	enum deed deed;
+	size_t bytes;
+	int tid;
+	uint64_t from_ns[2]; /* the first byte: not before, not after */
+	uint64_t to_ns[2]; /* the last one */
+	bool over; /* sent while there was something to read */
+};
+
+struct end {
+	int fd;
+	bool accepts; /* this end answers */
+	uint64_t cookie;
+	int sport, dport;
+	size_t sent, read; /* bytes so far */
+	struct step *steps;
+	int nr_steps;
+};
+
+/* A connection with both its ends here. */
+struct pair {
+	struct end client, server;
+	bool duplex; /* the case says so, see expect_all() */
+	int duplex_from; /* first request that is told as duplex */
+};
+
+extern int timeout_ms; /* how long a pause must be for a response to be told */
+
+/* talk.c */
+uint64_t now_ns(void);
+__attribute__((noreturn)) void die(const char *what);
+void ms(unsigned n); /* sleeps */
+
+/* talk_pair.c: each of these does it and writes it down. */
+void pair_open(struct pair *p, const char *family); /* "4", "6" or "mapped" */
+/* How bytes are moved; each way is another system call. */
+enum how {
+	PLAIN, /* send, recv */
+	FILE_IO, /* write, read */
+	VECTOR, /* writev, readv */
+	MESSAGE, /* sendmsg, recvmsg */
+	MANY, /* sendmmsg, recvmmsg */
+	FROM_FILE, /* sendfile, splice to a pipe */
+	WAITALL, /* recv with MSG_WAITALL; send */
+	HOWS,
+};
+/* Sends all of it at once, and returns when the other end could read it. */
+void say(struct pair *p, struct end *e, size_t bytes, enum how how);
+/* Reads exactly so many bytes, at most `most` with each call. */
+void hear(struct pair *p, struct end *e, size_t bytes, size_t most, enum how how);
+/* The same, in a thread of its own. */
+void say_in_thread(struct pair *p, struct end *e, size_t bytes);
+void hear_in_thread(struct pair *p, struct end *e, size_t bytes);
+/* Nothing moves for so long that a response is told. */
+void pause_both(struct pair *p);
+void close_by_fin(struct pair *p, struct end *first);
+void reset(struct pair *p, struct end *by);
+/* Notes that the tracer has gone meanwhile. */
+void detached(struct pair *p);
+/* Notes the end that the case itself has made. */
+void ended(struct pair *p, bool by_rst);
+
+/* talk_expect.c: prints the events that both ends must have had, one line each. */
+void expect_all(const struct pair *p, const char *name);
+
+/* talk_cases.c */
+struct talk_case {
+	const char *name;
+	void (*run)(const char *name);
+	bool waits; /* for GO */
+};
+extern const struct talk_case talk_cases[];
+
+#endif
