@@ -48,7 +48,8 @@ static void hold(lua_State *L, struct lprobe *lp, int index)
 		return;
 	lua_pushvalue(L, index);
 	lp->self = luaL_ref(L, LUA_REGISTRYINDEX);
-	loop_hold(script_loop(lp->script));
+	if (!lp->background)
+		loop_hold(script_loop(lp->script));
 	lp->held = true;
 }
 
@@ -57,7 +58,8 @@ static void release(lua_State *L, struct lprobe *lp)
 	if (!lp->held)
 		return;
 	luaL_unref(L, LUA_REGISTRYINDEX, lp->self);
-	loop_release(script_loop(lp->script));
+	if (!lp->background)
+		loop_release(script_loop(lp->script));
 	lp->held = false;
 }
 
@@ -321,6 +323,7 @@ void lua_probe_install(lua_State *L)
 		{ "attach", l_attach },
 		{ "detach", l_detach },
 		{ "close", l_close },
+		{ "background", lprobe_background },
 		{ "filter", l_filter },
 		{ "on_event", l_on_event },
 		{ "stats", lprobe_stats },

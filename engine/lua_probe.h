@@ -33,7 +33,8 @@ struct lprobe {
 	uint64_t unread; /* events that found no room in it */
 	uint64_t unread_told;
 	struct loop_timer *housekeeping;
-	bool held; /* the loop is held: it is attached */
+	bool held; /* it is attached, and so kept alive; the loop is held, too, */
+	bool background; /* unless this is set */
 	bool in_handler;
 	bool close_later;
 };
@@ -69,6 +70,8 @@ void lprobe_push_points(lua_State *L, const struct points *points);
 int lprobe_stats(lua_State *L);
 int lprobe_index(lua_State *L);
 int lprobe_tostring(lua_State *L);
+/* p:background() */
+int lprobe_background(lua_State *L);
 /* p:aggregate{...} */
 int lprobe_aggregate(lua_State *L);
 /* p:where([text]), p:pcap([text]), p:threshold([text]), p:sample(part), p:rate(n) */

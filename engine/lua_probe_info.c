@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* Of the class bpf.Probe: what it tells of itself. */
 #include <lauxlib.h>
+#include "loop.h"
 #include "lua_probe.h"
 #include "luax.h"
 #include "points.h"
+#include "script.h"
 #include "util.h"
 
 /* p:stats() -> {events=, dropped=, filtered=, ...}: struct probe_stats, and unread= */
@@ -28,6 +30,18 @@ int lprobe_stats(lua_State *L)
 		lua_pushinteger(L, (lua_Integer)*rows[i].value);
 		lua_setfield(L, -2, rows[i].name);
 	}
+	return 1;
+}
+
+/* p:background() -> p: events go on coming, but bpf.run() does not wait for them alone */
+int lprobe_background(lua_State *L)
+{
+	struct lprobe *lp = lprobe_check(L, "probe:background");
+
+	if (lp->held && !lp->background)
+		loop_release(script_loop(lp->script));
+	lp->background = true;
+	lua_settop(L, 1);
 	return 1;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 #include <stdio.h>
 #include <lauxlib.h>
+#include "lua_files.h"
 #include "modules.h"
 #include "util.h"
 
@@ -85,6 +86,8 @@ void modules_install(lua_State *L)
 	lua_getfield(L, -1, "preload");
 	lua_pushcfunction(L, luaopen_cjson);
 	lua_setfield(L, -2, "cjson");
+	lua_pushcfunction(L, luaopen_bpfnet_files);
+	lua_setfield(L, -2, "bpfnet.files");
 	lua_pop(L, 2);
 }
 

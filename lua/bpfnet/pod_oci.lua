@@ -1,0 +1,189 @@
+-- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+-- What containerd, CRI-O and podman leave in a container's bundle: config.json of the OCI's runtime
+-- specification, whose annotations have the names. It is there before the container's cgroup is.
+
+local files = require("bpfnet.pod_files")
+
+local oci = {}
+
+---@class bpfnet.pod.Facts what a runtime's files say of a container; nil what they don't
+---@field runtime string
+---@field container? string
+---@field name? string of the pod
+---@field namespace? string
+---@field pod_uid? string
+---@field image? string
+---@field sandbox? boolean it only holds the pod's namespaces
+---@field labels? table<string, string>
+
+-- containerd 1.1 and newer; the same in 1.6 and 2.1
+local CONTAINERD = {
+  container = "io.kubernetes.cri.container-name",
+  name = "io.kubernetes.cri.sandbox-name",
+  namespace = "io.kubernetes.cri.sandbox-namespace",
+  pod_uid = "io.kubernetes.cri.sandbox-uid",
+  image = "io.kubernetes.cri.image-name",
+}
+local CRIO = {
+  container = "io.kubernetes.container.name",
+  name = "io.kubernetes.pod.name",
+  namespace = "io.kubernetes.pod.namespace",
+  pod_uid = "io.kubernetes.pod.uid",
+  image = "io.kubernetes.cri-o.ImageName",
+}
+
+-- Where containerd keeps what runs: itself, in k3s and RKE2, k0s, MicroK8s.
+local STATES = {
+  "/run/containerd",
+  "/run/k3s/containerd",
+  "/run/k0s/containerd",
+  "/var/snap/microk8s/common/run/containerd",
+}
+local TASKS = "io.containerd.runtime.v2.task"
+
+-- CRI-O and podman: the storage driver's name is in the directory's.
+local STORAGES = { "/run/containers/storage", "/var/lib/containers/storage" }
+local DRIVERS = { "overlay", "vfs", "btrfs", "zfs" }
+
+local learnt = {} -- directories of bundles, "…/k8s.io", that a shim has shown
+
+---Forgets what was learnt, for another world.
+function oci.reset()
+  learnt = {}
+end
+
+---A directory that has bundles by id, which is none of those that are known.
+---@param directory string
+function oci.learn(directory)
+  for _, known in ipairs(learnt) do
+    if known == directory then
+      return
+    end
+  end
+  learnt[#learnt + 1] = directory
+end
+
+-- Tries paths in turn; a file that is there decides.
+local function first_json(paths)
+  local why = "missing"
+  for _, path in ipairs(paths) do
+    local value, reason = files.json(path)
+    if value or reason ~= "missing" then
+      return value, reason, path
+    end
+  end
+  return nil, why
+end
+
+---The facts in a bundle of containerd.
+---@param config table config.json
+---@param namespace? string containerd's, the directory that the bundle is in
+---@return bpfnet.pod.Facts
+function oci.containerd_facts(config, namespace)
+  local facts = files.texts(config.annotations, CONTAINERD)
+  facts.runtime = namespace == "moby" and "docker" or "containerd"
+  local kind = type(config.annotations) == "table" and config.annotations["io.kubernetes.cri.container-type"]
+  facts.sandbox = kind == "sandbox" or nil
+  return facts
+end
+
+---@param id string of the container
+---@return bpfnet.pod.Facts?
+---@return string? why
+function oci.containerd(id)
+  local paths = {}
+  for _, state in ipairs(STATES) do
+    local tasks = state .. "/" .. TASKS
+    for _, namespace in ipairs(files.list(tasks)) do
+      paths[#paths + 1] = ("%s/%s/%s/config.json"):format(tasks, namespace, id)
+    end
+  end
+  for _, directory in ipairs(learnt) do
+    paths[#paths + 1] = ("%s/%s/config.json"):format(directory, id)
+  end
+  local config, why, path = first_json(paths)
+  if not config then
+    return nil, why
+  end
+  return oci.containerd_facts(config, path:match("([^/]+)/%x+/config%.json$"))
+end
+
+local function storage_paths(id, file)
+  local paths = {}
+  for _, storage in ipairs(STORAGES) do
+    for _, driver in ipairs(DRIVERS) do
+      paths[#paths + 1] = ("%s/%s-containers/%s/userdata/%s"):format(storage, driver, id, file)
+    end
+  end
+  return paths
+end
+
+-- CRI-O writes labels as JSON in an annotation.
+local function crio_facts(annotations)
+  local facts = files.texts(annotations, CRIO)
+  local labels = annotations["io.kubernetes.cri-o.Labels"]
+  facts.runtime = "crio"
+  facts.labels = files.labels(type(labels) == "string" and files.decode(labels))
+  facts.sandbox = annotations["io.kubernetes.cri-o.ContainerType"] == "sandbox" or nil
+  if facts.sandbox then
+    facts.container = nil -- "POD"
+  end
+  return facts
+end
+
+-- The entry of a container in podman's list, by what `is` says of it; and whether there is a list.
+local function podman_entry(is)
+  for _, storage in ipairs(STORAGES) do
+    for _, driver in ipairs(DRIVERS) do
+      local list = files.json(("%s/%s-containers/containers.json"):format(storage, driver))
+      for _, entry in ipairs(list or {}) do
+        if is(entry) then
+          return entry
+        end
+      end
+    end
+  end
+end
+
+-- The container that holds a pod's namespaces is named by the pod's id; its host name is the pod's name.
+local function podman_pod_name(pod_id)
+  local infra = podman_entry(function(entry)
+    return type(entry.names) == "table" and entry.names[1] == pod_id:sub(1, 12) .. "-infra"
+  end)
+  local config = infra and first_json(storage_paths(infra.id, "config.json"))
+  return config and files.texts(config, { name = "hostname" }).name
+end
+
+local function podman_facts(id, annotations)
+  local entry = podman_entry(function(e) return e.id == id end)
+  local metadata = entry and files.decode(type(entry.metadata) == "string" and entry.metadata or "")
+  local facts = files.texts(metadata, { image = "image-name", container = "name" })
+  facts.runtime = "podman"
+  facts.sandbox = annotations["io.kubernetes.cri-o.ContainerType"] == "sandbox" or nil
+  facts.pod_uid = files.texts(annotations, { id = "io.kubernetes.cri-o.SandboxID" }).id
+  facts.name = facts.pod_uid and podman_pod_name(facts.pod_uid)
+  if facts.sandbox then
+    facts.container = nil
+  elseif not facts.container then
+    return nil, "missing"
+  end
+  return facts
+end
+
+---CRI-O and podman, which keep their containers the same way.
+---@param id string
+---@return bpfnet.pod.Facts?
+---@return string? why
+function oci.storage(id)
+  local config, why = first_json(storage_paths(id, "config.json"))
+  if not config then
+    return nil, why
+  end
+  local annotations = type(config.annotations) == "table" and config.annotations or {}
+  if annotations["io.container.manager"] == "libpod" then
+    return podman_facts(id, annotations)
+  end
+  return crio_facts(annotations)
+end
+
+return oci

@@ -1,0 +1,84 @@
+-- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+-- What a container's first process says: its program, its user, its network namespace, and through its
+-- parent, where an unknown containerd keeps bundles.
+
+local files = require("bpfnet.files")
+local oci = require("bpfnet.pod_oci")
+local pod_files = require("bpfnet.pod_files")
+
+local proc = {}
+
+local MAX_BYTES = 1 << 20 -- of a file in /proc
+
+-- A container that is being made: the runtime itself, which has not become the container's program yet.
+local STARTERS = { runc = true, crun = true, ["runc:[1:CHILD]"] = true, ["runc:[2:INIT]"] = true, conmon = true }
+
+---@class bpfnet.pod.Proc
+---@field pid integer
+---@field ppid integer
+---@field comm string
+---@field uid integer effective
+---@field exe? string name of the program's file, nil if we may not look at it
+
+local function status(pid)
+  local text = files.read(("/proc/%d/status"):format(pid), MAX_BYTES)
+  local comm, ppid, uid = (text or ""):match("^Name:\t([^\n]*)\n.-\nPPid:\t(%d+)\n.-\nUid:\t%d+\t(%d+)")
+  if comm then
+    return { pid = pid, comm = comm, ppid = math.tointeger(tonumber(ppid)), uid = math.tointeger(tonumber(uid)) }
+  end
+end
+
+---@param directories string[] of cgroups, the container's own first
+---@return bpfnet.pod.Proc? proc nil while it has none, or is being made
+function proc.first(directories)
+  for _, directory in ipairs(directories) do
+    local list = files.read(directory .. "/cgroup.procs", MAX_BYTES)
+    local found = list and list:match("^%d+") and status(math.tointeger(tonumber(list:match("^%d+"))))
+    if found and not STARTERS[found.comm] then
+      local exe = files.link(("/proc/%d/exe"):format(found.pid))
+      found.exe = exe and exe:match("[^/]+$"):gsub(" %(deleted%)$", "") or nil
+      return found
+    end
+  end
+end
+
+---Holds the network namespace of a process, so that its number is not used again meanwhile.
+---@param pid integer
+---@return bpfnet.files.Held? held
+---@return integer? inode
+function proc.netns(pid)
+  local held, inode = files.hold(("/proc/%d/ns/net"):format(pid))
+  return held, held and inode
+end
+
+---The network namespace that is nobody's pod: the host's, or our own where we may not look at that.
+---@return integer?
+function proc.host_netns()
+  return files.inode("/proc/1/ns/net") or files.inode("/proc/self/ns/net")
+end
+
+---The facts about a container by way of the shim: the parent of the first process in it, whose working
+---directory is the bundle of the pod's first container. Good for any place, in any mount namespace.
+---@param found bpfnet.pod.Proc
+---@param id string of the container
+---@return bpfnet.pod.Facts?
+function proc.by_shim(found, id)
+  local shim = status(found.ppid)
+  if not (shim and shim.comm:find("^containerd%-shim")) then
+    return nil
+  end
+  local cwd = ("/proc/%d/cwd"):format(shim.pid)
+  local text = files.read(("%s/../%s/config.json"):format(cwd, id), pod_files.MAX_BYTES)
+  local config = text and pod_files.decode(text)
+  local directory = (files.link(cwd) or ""):match("^(/.+)/[^/]+$")
+  if not config or not directory then
+    return nil
+  end
+  -- the same place from here: the next one is found as soon as it is made
+  if files.inode(directory) == files.inode(cwd .. "/..") then
+    oci.learn(directory)
+  end
+  return oci.containerd_facts(config, directory:match("[^/]+$"))
+end
+
+return proc
