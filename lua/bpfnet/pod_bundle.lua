@@ -8,6 +8,7 @@ local oci = require("bpfnet.pod_oci")
 local bundle = {}
 
 local DOCKER = "/var/lib/docker"
+local PODMAN_ID = 64 -- digits of the id of podman's pods; a uid of Kubernetes has fewer
 
 -- Kubernetes' names where Docker is the runtime (cri-dockerd).
 local DOCKER_LABELS = {
@@ -67,14 +68,15 @@ end
 
 ---Looks for a container in the files of the runtime that its cgroup's name speaks of, then in all others'.
 ---@param id string of the container, 64 digits
----@param runtime? string "containerd", "crio", "docker", "podman"
+---@param path string of its cgroup
+---@param runtime? string "containerd", "crio", "docker", "podman": what the path says
 ---@return bpfnet.pod.Facts? facts nil if nobody knows it
 ---@return string? why "missing", "denied", "truncated", "too large": what was wrong with the file that it has
-function bundle.find(id, runtime)
+function bundle.find(id, path, runtime)
   local first, partly = READERS[runtime], nil
   local why = "missing"
   for _, reader in ipairs({ first or ORDER[1], table.unpack(ORDER) }) do
-    local facts, reason = reader(id)
+    local facts, reason = reader(id, path)
     if facts and says_something(facts) then
       return facts
     end
@@ -84,14 +86,18 @@ function bundle.find(id, runtime)
   return why == "missing" and partly or nil, why
 end
 
----The name of a pod of which only the uid is known, from the directories of its logs.
+---The name of a pod of which only the uid is known: from the directories of its logs, or podman's list.
 ---@param uid string
+---@param path string of a cgroup of it
 ---@return bpfnet.pod.Facts? facts name, namespace
-function bundle.pod(uid)
+function bundle.pod(uid, path)
+  if #uid == PODMAN_ID then
+    return { name = oci.podman_pod(uid, path) }
+  end
   for _, name in ipairs(files.list("/var/log/pods")) do
     local namespace, pod, of = name:match("^([^_]+)_([^_]+)_([^_]+)$")
     if of == uid then
-      return { name = pod, namespace = namespace, pod_uid = uid }
+      return { name = pod, namespace = namespace }
     end
   end
 end

@@ -121,7 +121,7 @@ end
 -- What is known of the pod into one member, and the other way round.
 local function join(identity, pod)
   if not pod.identity.name and not identity.name then
-    fill(pod.identity, bundle.pod(pod.identity.pod_uid) or {})
+    fill(pod.identity, bundle.pod(pod.identity.pod_uid, identity.path) or {})
   end
   local own, before = pod.identity, pod.identity.pod
   fill(own, { name = identity.name, namespace = identity.namespace, runtime = identity.runtime ~= "unknown"
@@ -193,7 +193,7 @@ function names.look_up(identity)
     fact.named = true
     return true
   end
-  local found, why = bundle.find(identity.container_id, identity.runtime)
+  local found, why = bundle.find(identity.container_id, identity.path, identity.runtime)
   if found then
     names.put(identity, found)
     return true

@@ -41,8 +41,9 @@ local STATES = {
 }
 local TASKS = "io.containerd.runtime.v2.task"
 
--- CRI-O and podman: the storage driver's name is in the directory's.
+-- CRI-O and podman: the storage driver's name is in the directory's. A user's podman has it in his home.
 local STORAGES = { "/run/containers/storage", "/var/lib/containers/storage" }
+local OF_USER = ".local/share/containers/storage"
 local DRIVERS = { "overlay", "vfs", "btrfs", "zfs" }
 
 local learnt = {} -- directories of bundles, "…/k8s.io", that a shim has shown
@@ -108,11 +109,30 @@ function oci.containerd(id)
   return oci.containerd_facts(config, path:match("([^/]+)/%x+/config%.json$"))
 end
 
-local function storage_paths(id, file)
+local function home_of(uid)
+  for line in (files.read("/etc/passwd") or ""):gmatch("[^\n]+") do
+    local of, home = line:match("^[^:]*:[^:]*:(%d+):[^:]*:[^:]*:([^:]*)")
+    if of == uid then
+      return home
+    end
+  end
+end
+
+-- Where podman and CRI-O may have it, by the path of a cgroup: that has the number of the user.
+local function storages(path)
+  local list, uid = { table.unpack(STORAGES) }, path:match("/user%-(%d+)%.slice/")
+  local home = uid and uid ~= "0" and home_of(uid)
+  if home then
+    list[#list + 1] = home .. "/" .. OF_USER
+  end
+  return list
+end
+
+local function in_storage(path, file)
   local paths = {}
-  for _, storage in ipairs(STORAGES) do
+  for _, storage in ipairs(storages(path)) do
     for _, driver in ipairs(DRIVERS) do
-      paths[#paths + 1] = ("%s/%s-containers/%s/userdata/%s"):format(storage, driver, id, file)
+      paths[#paths + 1] = ("%s/%s-containers/%s"):format(storage, driver, file)
     end
   end
   return paths
@@ -131,57 +151,57 @@ local function crio_facts(annotations)
   return facts
 end
 
--- The entry of a container in podman's list, by what `is` says of it; and whether there is a list.
-local function podman_entry(is)
-  for _, storage in ipairs(STORAGES) do
-    for _, driver in ipairs(DRIVERS) do
-      local list = files.json(("%s/%s-containers/containers.json"):format(storage, driver))
-      for _, entry in ipairs(list or {}) do
-        if is(entry) then
-          return entry
-        end
+-- The entry of a container in podman's list, by what `is` says of it.
+local function podman_entry(path, is)
+  for _, list in ipairs(in_storage(path, "containers.json")) do
+    for _, entry in ipairs(files.json(list) or {}) do
+      if type(entry) == "table" and type(entry.id) == "string" and is(entry) then
+        return entry
       end
     end
   end
 end
 
--- The container that holds a pod's namespaces is named by the pod's id; its host name is the pod's name.
-local function podman_pod_name(pod_id)
-  local infra = podman_entry(function(entry)
-    return type(entry.names) == "table" and entry.names[1] == pod_id:sub(1, 12) .. "-infra"
+---The name of a pod of podman: the container that holds its namespaces is named by the pod's id, and has
+---the pod's name as its host name.
+---@param id string of the pod
+---@param path string of a cgroup of it
+---@return string?
+function oci.podman_pod(id, path)
+  local infra = podman_entry(path, function(entry)
+    return type(entry.names) == "table" and entry.names[1] == id:sub(1, 12) .. "-infra"
   end)
-  local config = infra and first_json(storage_paths(infra.id, "config.json"))
+  local config = infra and first_json(in_storage(path, infra.id .. "/userdata/config.json"))
   return config and files.texts(config, { name = "hostname" }).name
 end
 
-local function podman_facts(id, annotations)
-  local entry = podman_entry(function(e) return e.id == id end)
-  local metadata = entry and files.decode(type(entry.metadata) == "string" and entry.metadata or "")
+local function podman_facts(id, path, annotations)
+  local entry = podman_entry(path, function(e) return e.id == id end)
+  local metadata = entry and type(entry.metadata) == "string" and files.decode(entry.metadata)
   local facts = files.texts(metadata, { image = "image-name", container = "name" })
   facts.runtime = "podman"
   facts.sandbox = annotations["io.kubernetes.cri-o.ContainerType"] == "sandbox" or nil
-  facts.pod_uid = files.texts(annotations, { id = "io.kubernetes.cri-o.SandboxID" }).id
-  facts.name = facts.pod_uid and podman_pod_name(facts.pod_uid)
   if facts.sandbox then
     facts.container = nil
   elseif not facts.container then
-    return nil, "missing"
+    return nil, "missing" -- the list is written after the bundle
   end
   return facts
 end
 
 ---CRI-O and podman, which keep their containers the same way.
 ---@param id string
+---@param path string of the container's cgroup
 ---@return bpfnet.pod.Facts?
 ---@return string? why
-function oci.storage(id)
-  local config, why = first_json(storage_paths(id, "config.json"))
+function oci.storage(id, path)
+  local config, why = first_json(in_storage(path, id .. "/userdata/config.json"))
   if not config then
     return nil, why
   end
   local annotations = type(config.annotations) == "table" and config.annotations or {}
   if annotations["io.container.manager"] == "libpod" then
-    return podman_facts(id, annotations)
+    return podman_facts(id, path, annotations)
   end
   return crio_facts(annotations)
 end

@@ -13,7 +13,7 @@ local path = {}
 ---@field container_id? string 64 digits, or "lxc:NAME"
 ---@field pod_uid? string as the kubelet has it, with "-"; 32 digits for a pod from a file; podman: its pod's id
 ---@field runtime? string what the path says, nil where it does not
----@field unit? string the deepest unit of systemd above or at the owner
+---@field unit? string of systemd, for the kind "unit"
 
 local ID = ("%x"):rep(64)
 
@@ -88,10 +88,7 @@ local function step(found, component, parent, owner)
   if id then
     found.kind, found.owner, found.container_id, found.runtime = "container", owner, id, runtime
   elseif is_unit(component) and found.kind ~= "container" and found.kind ~= "pod" then
-    found.kind, found.owner = "unit", owner
-  end
-  if is_unit(component) and found.kind ~= "container" then
-    found.unit = component
+    found.kind, found.owner, found.unit = "unit", owner, component
   end
 end
 
@@ -105,6 +102,7 @@ function path.parse(text)
     step(found, component, parent, text:sub(1, stop - 1))
     parent = component
   end
+  found.unit = found.kind == "unit" and found.unit or nil
   return found
 end
 
