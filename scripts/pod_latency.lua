@@ -1,251 +1,271 @@
 -- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
--- pod_latency - how long each container's connections wait to be established and accepted.
---
--- A server that is too slow lets connections wait in the accept queue, where no log of its own
--- shows them. A client whose way to its servers is slow shows before its requests begin.
---
--- usage: bpfnet run pod_latency [options]
---
---   --interval SECONDS  time between two pairs of tables (default 5)
---   --rows N            lines of a table (default 20); JSON and CSV have all
---   --pid --uid --comm --port --sport --dport --addr --netns --cgroup --family
---                       only these; commas between several: --sport 80,443. sport is the port
---                       of this end, dport the peer's; netns and cgroup are numbers or paths,
---                       as /sys/fs/cgroup/system.slice (just that one, not what is below it)
---   --duration SECONDS  stop by itself
---   --json, --csv       for programs: a row per container, side ("accept", "connect"), port
---                       and interval ("span": "interval"); at the end for the whole time
---                       ("span": "total")
---
--- example:
---   # bpfnet run pod_latency
---   19:53:09  last 5.0 s
---   SERVER                          PORT  ACCEPTS    P50    P99    MAX REDIR       QUEUE
---   pod7d3e9a52/9c1f4be2a7d3        8080       40   14ms   53ms   53ms     -         2/5
---   pode4b0c6f1/51d8e07b3ac2        8081       20  2.8ms   16ms   16ms     -         0/9
---
---   CLIENT                          PORT    TRIED    P50    P99    MAX REDIR  FAILED ERRORS
---   pode4b0c6f1/51d8e07b3ac2        8090        2      -      -      -     -       2 ECONNREFUSED 2
---   pode4b0c6f1/51d8e07b3ac2        8080       40   83us  312us  312us     -       0 -
---   pode4b0c6f1/51d8e07b3ac2        8081       20   54us  202us  202us     -       0 -
---
--- columns:
---   SERVER CLIENT  the cgroup that the socket belongs to, by the end of its path; for
---                  Kubernetes podUID/CONTAINER, both shortened. JSON has the whole path.
---                  "cgroup:ID": it was gone before its name could be read
---   PORT           that is listened on; for clients the peer's
---   ACCEPTS        connections accepted
---   P50 P99 MAX    servers: time in the accept queue, from established to accepted; clients:
---                  from the SYN to established. Quantiles are within 2.2%
---   REDIR          what bpfnet redirect carried past TCP, both ways together, on connections that
---                  ended in this interval; only on those that began under our eyes
---   QUEUE          the most connections that an accept() left waiting, of how many may wait.
---                  When the first nears the second, the kernel begins to drop new ones
---   TRIED FAILED   attempts to connect whose outcome is known
---   ERRORS         why they failed
---
--- Failures come first, then the slowest (P99). On a terminal each pair of tables takes the
--- place of the one before. Ctrl-C shows the whole time. Beyond 4096 rows the rest is counted
--- together, as "(others)".
+-- pod_latency - HEADER
 
 local args = require("bpfnet.args")
-local cgroups = require("bpfnet.cgroup")
-local hist = require("bpfnet.hist")
+local block = require("bpfnet.pairs_block")
+local clock = require("bpfnet.clock")
+local ends = require("bpfnet.pairs_ends")
 local live = require("bpfnet.live")
 local out = require("bpfnet.out")
+local pairing = require("bpfnet.pairs")
+local parts = require("bpfnet.pairs_parts")
+local pod = require("bpfnet.pod")
+local pod_packets = require("bpfnet.pairs_packets")
+local ports = require("bpfnet.pairs_ports")
+local requests_of = require("bpfnet.pairs_probe")
 local script = require("bpfnet.script")
+local stats = require("bpfnet.pairs_stats")
 local top = require("bpfnet.top")
 
 local opt = args.parse(arg, {
   interval = { type = "number", min = 0.1, max = 86400, default = 5 },
-  rows = { type = "integer", min = 1, default = 20 },
+  top = { type = "integer", min = 1, default = 8 },
+  proxy = { type = "string", list = true },
+  packets = { type = "flag" },
 })
 
-local function new_record()
-  -- and backlog, backlog_max, where they are known
-  return { count = 0, failed = 0, rx = 0, tx = 0, latency = hist.new(), errors = {} }
+local function new_numbers()
+  return { requests = stats.new(), ports = ports.new(), packets = {} }
 end
 
 local function merge(into, from)
-  into.count = into.count + from.count
-  into.failed = into.failed + from.failed
-  into.rx, into.tx = into.rx + from.rx, into.tx + from.tx
-  into.latency:merge(from.latency)
-  for name, n in pairs(from.errors) do
-    into.errors[name] = (into.errors[name] or 0) + n
+  into.who = into.who or from.who
+  stats.merge(into.requests, from.requests)
+  ports.merge(into.ports, from.ports)
+  pod_packets.merge(into.packets, from.packets)
+end
+
+local now, total = top.new({ make = new_numbers }), top.new({ make = new_numbers })
+
+-- The numbers of whose pod, or other program, that is.
+local function numbers_of(who, direction)
+  local numbers = now:get(pairing.unit(who), direction)
+  numbers.who = numbers.who or who
+  return numbers
+end
+
+local requests = requests_of.new({ filter = opt.filter, proxy = opt.proxy }, function(r)
+  stats.add(numbers_of(r.who, r.direction).requests, r)
+end)
+
+-- Where a connection counts: what stays in the pod is a step of what comes in or goes out.
+local function direction_of(who, ev, side)
+  if pairing.in_pod(who) and ends.is_local(ev) then
+    return (side == "connect") == (who.sidecar == true) and "in" or "out"
   end
-  if from.backlog and from.backlog >= (into.backlog or 0) then
-    into.backlog, into.backlog_max = from.backlog, from.backlog_max
+  return side == "connect" and "out" or "in"
+end
+
+local function port_of(ev, side)
+  local who = pod.of_event(ev)
+  local all = numbers_of(who, direction_of(who, ev, side)).ports
+  return ports.get(all, side, side == "accept" and ev.sport or ev.dport, who.container)
+end
+
+local function on_accept(ev)
+  local port = port_of(ev, "accept")
+  port.count = port.count + 1
+  if ev.queue_ns then
+    port.latency:add(ev.queue_ns)
+  end
+  ports.queue(port, ev.backlog, ev.backlog_max)
+end
+
+local function on_connect(ev)
+  local port = port_of(ev, "connect")
+  port.count = port.count + 1
+  if ev.error then
+    port.failed = port.failed + 1
+    port.errors[ev.error] = (port.errors[ev.error] or 0) + 1
+  elseif ev.latency_ns then
+    port.latency:add(ev.latency_ns)
   end
 end
 
-local function new_spans()
-  return { interval = top.new({ make = new_record }), total = top.new({ make = new_record }) }
+local function on_redirected(ev)
+  local port = port_of(ev, ev.side)
+  port.rx, port.tx = port.rx + ev.rx_redirected_bytes, port.tx + ev.tx_redirected_bytes
 end
 
-local servers, clients = new_spans(), new_spans()
+-- Short for a line: the parts that people ask for first.
+local SHOWN = { "sidecar_in", "service", "sidecar_out", "network" }
+local TITLES = { sidecar_in = "IN", service = "SVC", sidecar_out = "OUT", network = "NET" }
 
-local function on_accept(cgroup, sport, queue_ns, backlog, backlog_max)
-  local record = servers.interval:get(cgroup, sport)
-  record.count = record.count + 1
-  if queue_ns then
-    record.latency:add(queue_ns)
-  end
-  if backlog and backlog >= (record.backlog or 0) then
-    record.backlog, record.backlog_max = backlog, backlog_max
-  end
-end
-
-local function on_connect(cgroup, dport, latency_ns, error)
-  local record = clients.interval:get(cgroup, dport)
-  record.count = record.count + 1
-  if error then
-    record.failed = record.failed + 1
-    record.errors[error] = (record.errors[error] or 0) + 1
-  elseif latency_ns then
-    record.latency:add(latency_ns)
-  end
-end
-
-local function on_redirected(cgroup, sport, dport, side, rx_redirected_bytes, tx_redirected_bytes)
-  local accepted = side == "accept"
-  local spans = accepted and servers or clients
-  local record = spans.interval:get(cgroup, accepted and sport or dport)
-  record.rx, record.tx = record.rx + rx_redirected_bytes, record.tx + tx_redirected_bytes
-end
-
-local function both_ways(row)
-  local bytes = row.rx_redirected_bytes + row.tx_redirected_bytes
-  return bytes > 0 and bytes or nil
-end
-
-local function queue(row)
-  return row.backlog and ("%d/%d"):format(row.backlog, row.backlog_max)
-end
-
-local function name(row)
-  return cgroups.short(row.cgroup_path)
-end
-
-local function columns(who, how_many, ...)
-  return {
-    { title = who, width = 30, value = name },
-    { title = "PORT", width = 5, right = true, value = "port" },
-    { title = how_many, width = 8, right = true, value = "count" },
-    { title = "P50", width = 6, right = true, value = "p50_ns", show = out.duration },
-    { title = "P99", width = 6, right = true, value = "p99_ns", show = out.duration },
-    { title = "MAX", width = 6, right = true, value = "max_ns", show = out.duration },
-    { title = "REDIR", width = 5, right = true, value = both_ways, show = out.bytes },
-    ...,
+local function columns()
+  local list = {
+    { title = "TIME", width = 8, value = "clock" },
+    { title = "POD", width = 24, value = "name" },
+    { title = "DIR", width = 7, value = "direction" },
+    { title = "REQS", width = 6, right = true, value = "requests" },
+    { title = "RATE", width = 6, right = true, value = "rate", show = function(n) return ("%.1f"):format(n) end },
+    { title = "TOT50", width = 5, right = true, value = "p50_ns", show = out.duration },
+    { title = "TOT99", width = 5, right = true, value = "p99_ns", show = out.duration },
   }
+  for _, name in ipairs(SHOWN) do
+    for _, q in ipairs({ "50", "99" }) do
+      list[#list + 1] = { title = TITLES[name] .. q, width = 5, right = true, show = out.duration,
+        value = function(row)
+          local times = row.parts[name]
+          return times and times["p" .. q .. "_ns"]
+        end }
+    end
+  end
+  list[#list + 1] = { title = "KNOWN BY", width = 16, value = "how", show = block.shares }
+  list[#list + 1] = { title = "ERRORS", width = 16, value = "errors", show = out.counts }
+  return list
 end
 
 local FIELDS = {
-  "span", "time", "seconds", "side", "cgroup_path", "cgroup", "port", "count", "failed", "errors",
-  "p50_ns", "p99_ns", "max_ns", "backlog", "backlog_max", "rx_redirected_bytes", "tx_redirected_bytes",
+  "span", "time", "seconds", "name", "pod", "namespace", "container", "pod_uid", "runtime", "direction", "requests",
+  "rate", "answered", "unanswered", "errors", "left_out", "proxied", "sent_on", "several", "alone", "how",
+  "both_ends", "request_bytes", "response_bytes", "timed", "p50_ns", "p90_ns", "p99_ns", "max_ns", "sum_ns",
+  "parts", "services", "srtt", "ports", "packets",
 }
 
-local server_writer = out.new({
-  format = opt.format,
-  columns = columns("SERVER", "ACCEPTS",
-    { title = "QUEUE", width = 11, right = true, value = queue }),
-  fields = FIELDS,
-})
-
--- Rows of both kinds make one stream for programs, two tables for the eye.
-local client_writer = opt.format ~= "table" and server_writer or out.new({
-  format = opt.format,
-  columns = columns("CLIENT", "TRIED",
-    { title = "FAILED", width = 7, right = true, value = "failed" },
-    { title = "ERRORS", width = 20, value = "errors", show = out.counts }),
-  fields = FIELDS,
-})
-
-local function row_of(entry, side, span)
-  local id, record = entry.keys[1], entry.value
-  return {
-    span = span.name,
-    time = span.time,
-    seconds = span.seconds,
-    side = side,
-    cgroup_path = id and cgroups.path(id) or "(others)",
-    cgroup = id,
-    port = entry.keys[2],
-    count = record.count,
-    failed = side == "connect" and record.failed or nil,
-    errors = side == "connect" and record.errors or nil,
-    p50_ns = record.latency:whole_quantile(0.5),
-    p99_ns = record.latency:whole_quantile(0.99),
-    max_ns = record.latency.max,
-    backlog = record.backlog,
-    backlog_max = record.backlog_max,
-    rx_redirected_bytes = record.rx,
-    tx_redirected_bytes = record.tx,
-  }
-end
-
-local function worse(a, b)
-  a, b = a.value, b.value
-  if a.failed ~= b.failed then
-    return a.failed > b.failed
-  elseif a.p99 ~= b.p99 then
-    return a.p99 > b.p99
+-- CSV has no room for what is nested but as JSON; the parts that people compare get columns.
+local CSV_FIELDS = table.move(FIELDS, 1, #FIELDS, 1, {})
+for _, name in ipairs(parts.NAMES) do
+  for _, q in ipairs({ "p50_ns", "p99_ns" }) do
+    CSV_FIELDS[#CSV_FIELDS + 1] = name .. "_" .. q
   end
-  return a.count > b.count
 end
 
--- The entries in order; their cgroups are asked for, so that one scan() can find them all.
-local function ranked(records)
-  for _, entry in ipairs(records:list()) do
-    entry.value.p99 = entry.value.latency:quantile(0.99) or -1
-    if entry.keys[1] then
-      cgroups.path(entry.keys[1])
+local writer = out.new({
+  format = opt.format, columns = columns(), fields = opt.format == "csv" and CSV_FIELDS or FIELDS,
+})
+
+local function numbers_by_name(hists)
+  local all = {}
+  for name, times in pairs(hists) do
+    all[name] = stats.numbers(times)
+  end
+  return all
+end
+
+local function add_csv(row)
+  for name, times in pairs(row.parts) do
+    row[name .. "_p50_ns"], row[name .. "_p99_ns"] = times.p50_ns, times.p99_ns
+  end
+end
+
+local function row_of(entry, span)
+  local numbers, direction = entry.value, entry.keys[2] or "all"
+  local who, r = numbers.who or {}, numbers.requests
+  local errors = ports.errors(numbers.ports)
+  errors.unanswered = r.unanswered > 0 and r.unanswered or nil
+  local row = {
+    span = span.name, time = span.time, clock = clock.hms(bpf.now()), seconds = span.seconds,
+    name = numbers.who and (who.pod or pod.name(who)) or "(others)", pod = who.pod, namespace = who.namespace,
+    container = not who.pod and who.container or nil, pod_uid = who.pod_uid, runtime = who.runtime,
+    direction = direction, rate = r.requests / math.max(span.seconds, 0.001), errors = errors,
+    p50_ns = r.total:whole_quantile(0.5), p90_ns = r.total:whole_quantile(0.9),
+    p99_ns = r.total:whole_quantile(0.99), max_ns = r.total.max, sum_ns = r.total.sum,
+    parts = numbers_by_name(r.parts), services = numbers_by_name(r.services), srtt = stats.numbers(r.srtt),
+    ports = ports.rows(numbers.ports), packets = opt.packets and pod_packets.rows(numbers.packets) or nil,
+  }
+  for _, name in ipairs(FIELDS) do
+    if row[name] == nil then
+      row[name] = r[name]
     end
   end
-  return records:list(worse)
+  return row
 end
 
-local function rows_of(entries, side, span)
-  local rows = {}
-  for i, entry in ipairs(entries) do
-    rows[i] = row_of(entry, side, span)
+-- Failures first, then the slowest.
+local function worse(a, b)
+  local x, y = a.value, b.value
+  if x.failures ~= y.failures then
+    return x.failures > y.failures
+  elseif x.p99 ~= y.p99 then
+    return x.p99 > y.p99
   end
-  return rows
+  return x.requests.requests > y.requests.requests
 end
+
+local function ranked(list)
+  for _, entry in ipairs(list:list()) do
+    local numbers = entry.value
+    local _, failed = ports.errors(numbers.ports)
+    numbers.failures = failed + numbers.requests.unanswered
+    numbers.p99 = numbers.requests.total:quantile(0.99) or -1
+  end
+  return list:list(worse)
+end
+
+local function show_blocks(entries, span)
+  print(("%s: %s"):format(live.heading(span), #entries == 0 and "nothing" or #entries == 1 and "1 block"
+    or ("%d blocks"):format(#entries)))
+  for i = 1, math.min(#entries, opt.top) do
+    local numbers = entries[i].value
+    local name = numbers.who and (numbers.who.pod or pod.name(numbers.who)) or "(others)"
+    block.print(name, entries[i].keys[2] or "all", numbers, span.seconds)
+  end
+  if #entries > opt.top then
+    print(("... and %d more"):format(#entries - opt.top))
+  end
+end
+
+local function show_rows(entries, span)
+  for _, entry in ipairs(entries) do
+    local row = row_of(entry, span)
+    if opt.format == "csv" then
+      add_csv(row)
+    end
+    writer:row(row)
+  end
+end
+
+local packets -- the probe, if it was asked for
+
+local function collect()
+  requests:settle()
+  if packets then
+    packets:collect(function(who) return numbers_of(who, "packets").packets end)
+  end
+end
+
+local on_terminal = opt.format == "table" and out.is_terminal()
 
 local function show(span)
-  local accepted, connected = ranked(servers[span.name]), ranked(clients[span.name])
-  cgroups.scan()
-  accepted = rows_of(accepted, "accept", span)
-  connected = rows_of(connected, "connect", span)
-  if opt.format == "table" then
-    print(live.heading(span) .. (#accepted + #connected == 0 and ": nothing" or ""))
+  collect()
+  local entries = ranked(span.name == "total" and total or now)
+  if on_terminal or opt.format == "table" and span.name == "total" then
+    show_blocks(entries, span)
+  else
+    show_rows(entries, span)
   end
-  server_writer:block(accepted, opt.rows)
-  if opt.format == "table" and #accepted > 0 and #connected > 0 then
-    print()
-  end
-  client_writer:block(connected, opt.rows)
 end
 
 local function turn_over()
-  for _, records in ipairs({ servers, clients }) do
-    records.total:merge(records.interval, merge)
-    records.interval:clear()
-  end
+  collect()
+  total:merge(now, merge)
+  now:clear()
 end
 
-cgroups.scan(true)
+pod.start()
+requests_of.check_pods(opt.filter)
+packets = opt.packets and pod_packets.new(opt.filter) or nil
+local probes = {
+  requests.probe,
+  script.attach("tcpaccept", { filter = opt.filter }, on_accept),
+  script.attach("tcpconnect", { filter = opt.filter }, on_connect),
+  script.attach("tcpclose", { filter = opt.filter,
+    where = "side != unknown and (rx_redirected_bytes > 0 or tx_redirected_bytes > 0)" }, on_redirected),
+}
+requests:start()
+if packets then
+  packets:start()
+  probes[#probes + 1] = packets.probe
+end
+if not on_terminal then
+  writer:header()
+end
 live.run({
-  format = opt.format,
+  format = opt.format == "table" and not on_terminal and "lines" or opt.format,
   interval = opt.interval,
   duration = opt.duration,
-  probes = {
-    script.attach("tcpaccept", { filter = opt.filter }, on_accept),
-    script.attach("tcpconnect", { filter = opt.filter }, on_connect),
-    script.attach("tcpclose", { filter = opt.filter,
-      where = "side != unknown and (rx_redirected_bytes > 0 or tx_redirected_bytes > 0)" }, on_redirected),
-  },
+  probes = probes,
   show = show,
   turn_over = turn_over,
 })
+requests:losses()

@@ -23,6 +23,7 @@ local pairing = {}
 ---@field who any whose it is, as identify() said
 ---@field direction "in"|"out"|"inside"|"unknown" it arrives from elsewhere; goes elsewhere; both ends are in the
 ---  pod, or a sidecar sent it by itself; an older connection of which nobody knows who connected
+---@field event table the event that tells it: of one of its ends
 ---@field client? table event of the asking end
 ---@field server? table event of the answering end; of a sidecar, where it went through one
 ---@field proxied boolean a sidecar (or another proxy) took part
@@ -73,7 +74,17 @@ function pairing.new(opts)
   return self
 end
 
-local function unit_of(who)
+---True if an identity is one of a pod's.
+---@param who table
+---@return boolean
+function pairing.in_pod(who)
+  return (who.pod_uid or who.pod) ~= nil
+end
+
+---Returns what is the same for all that belongs to one pod, or else to one identity.
+---@param who table
+---@return any
+function pairing.unit(who)
   return who.pod_uid or who.pod or who
 end
 
@@ -82,19 +93,21 @@ end
 ---@param b table
 ---@return boolean
 function pairing.same(a, b)
-  return unit_of(a) == unit_of(b)
+  return pairing.unit(a) == pairing.unit(b)
 end
 
 local function is_sidecar(conn)
-  return conn.proxy and (conn.who.pod_uid or conn.who.pod) ~= nil
+  return conn.proxy and pairing.in_pod(conn.who)
 end
 
 -- True if the other end is in the same pod: by who it is, or else by the addresses.
 local function is_inside(conn)
-  if conn.peer then
+  if not pairing.in_pod(conn.who) then
+    return false
+  elseif conn.peer then
     return pairing.same(conn.who, conn.peer.who)
   end
-  return (conn.who.pod_uid or conn.who.pod) ~= nil and ends.is_local(conn)
+  return ends.is_local(conn)
 end
 
 local function times(ev)
@@ -174,7 +187,7 @@ end
 function Pairs:_through_proxy(ev)
   local upstream, inside = main_upstream(ev.upstreams), is_inside(ev.conn)
   self:_emit({
-    who = ev.conn.who, direction = inside and "out" or "in", client = ev.peer, server = ev, proxied = true,
+    event = ev, who = ev.conn.who, direction = inside and "out" or "in", client = ev.peer, server = ev, proxied = true,
     upstream = upstream, how = upstream and upstream.how, tries = #ev.upstreams,
     answered = ev.resp_ns ~= nil, left_out = ev.left_out or ev.peer and ev.peer.left_out,
   })
@@ -185,7 +198,7 @@ local function plain(ev, direction)
   local server = ev.conn.side == "connect" and ev.peer or ev.conn.side == "accept" and ev or nil
   local judge = direction == "in" and server or client or server or ev
   return {
-    who = ev.conn.who, direction = direction, client = client, server = server, proxied = false, tries = 0,
+    event = ev, who = ev.conn.who, direction = direction, client = client, server = server, proxied = false, tries = 0,
     answered = judge.resp_ns ~= nil, left_out = ev.left_out or ev.peer and ev.peer.left_out,
   }
 end

@@ -268,7 +268,7 @@ function Ends:forget(ev)
 end
 
 ---True if a socket's peer is surely in the same network namespace: by its addresses.
----@param conn bpfnet.pairs.Conn
+---@param conn { saddr: string, daddr: string } a socket, or an event of one
 ---@return boolean
 function ends.is_local(conn)
   return conn.saddr == conn.daddr or is_loopback(conn.saddr) or is_loopback(conn.daddr)

@@ -1,0 +1,105 @@
+-- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+-- What scripts about requests have in common: the probe tcprequest with a pairing behind it, and the pods
+-- that a user names.
+--
+--   local requests = require("bpfnet.pairs_probe").new({ filter = opt.filter, proxy = opt.proxy }, on_request)
+--   requests:start()
+--   bpf.run()
+--   requests.probe:detach()
+--   requests:settle()
+
+local pairing = require("bpfnet.pairs")
+local pod = require("bpfnet.pod")
+local script = require("bpfnet.script")
+
+local pairs_probe = {}
+
+local SETTLE_EVERY = 0.25
+
+---@class bpfnet.pairs.Probe
+---@field probe bpf.Probe
+---@field pairing bpfnet.Pairs
+local Requests = {}
+Requests.__index = Requests
+
+-- A name with a wildcard may be that of a pod to come; one without is a mistake if nobody has it.
+local function check_name(name)
+  if name:find("[*?]") then
+    return
+  end
+  for _, identity in ipairs(pod.list()) do
+    if pod.matches(identity, { pod = name }) then
+      return
+    end
+  end
+  local near = pod.near(name)
+  script.fail(("no such pod: \"%s\"\nhint: %s"):format(name, #near > 0
+    and "there are: " .. table.concat(near, ", ", 1, math.min(#near, 8))
+    or "a name with a \"*\" waits for pods to come"))
+end
+
+---Ends the program with one line if a pod is named that there is not.
+---@param filter? table as bpfnet.args gives it
+function pairs_probe.check_pods(filter)
+  local names = filter and filter.pod or {}
+  for _, name in ipairs(type(names) == "table" and names or { names }) do
+    check_name(name)
+  end
+end
+
+-- A sidecar by the rules of bpfnet.pod, or a process that the user calls a proxy.
+local function proxy_test(names)
+  local named = {}
+  for _, name in ipairs(names or {}) do
+    named[name] = true
+  end
+  return function(who, ev)
+    return who.sidecar == true or named[ev.comm] == true
+  end
+end
+
+---Loads the probe; it is attached by start(). What is wrong ends the program with one line.
+---@param opts { filter: table?, proxy: string[]?, plain: boolean? } proxy: names of processes that pass requests
+---  on; plain: nobody does, a sidecar's requests are like any other's
+---@param on_request fun(r: bpfnet.pairs.Request)
+---@return bpfnet.pairs.Probe
+function pairs_probe.new(opts, on_request)
+  local self = setmetatable({}, Requests)
+  self.pairing = pairing.new({
+    identify = pod.of_event, on_request = on_request,
+    is_proxy = opts.plain and function() return false end or proxy_test(opts.proxy),
+  })
+  self.probe = script.load("tcprequest", { filter = opts.filter })
+  self.probe:on_event(function(ev)
+    self.pairing:add(ev)
+  end)
+  return self
+end
+
+---Attaches it, and settles requests from time to time.
+function Requests:start()
+  script.start(self.probe)
+  bpf.every(SETTLE_EVERY, function()
+    self:settle()
+  end)
+end
+
+---Settles what is due; once the probe is detached, all.
+function Requests:settle()
+  if self.probe.state == "attached" then
+    self.pairing:settle(bpf.now())
+  else
+    self.pairing:flush()
+  end
+end
+
+---Tells on stderr what the pairing could not do. To be called last.
+function Requests:losses()
+  local stats = self.pairing:stats()
+  if stats.hurried > 0 then
+    bpf.log("warn", "%d of %d events were paired before all that belongs to them was there: they came too fast "
+      .. "(hint: filter)", stats.hurried, stats.events)
+  end
+end
+
+return pairs_probe
