@@ -19,7 +19,8 @@ describe("bpf.probes()", function()
       for _, way in ipairs(p.ways) do used = used + (way.used and 1 or 0) end
       assert.is_true(used > 0)
     end
-    assert.are.same({ "cgroups", "podnet", "podnet_path", "podnet_span", "tcpaccept", "tcpclose", "tcpconnect" }, names)
+    assert.are.same({ "cgroups", "podnet", "podnet_path", "podnet_span", "tcpaccept", "tcpclose", "tcpconnect",
+      "tcprequest" }, names)
   end)
 end)
 

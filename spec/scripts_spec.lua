@@ -344,7 +344,8 @@ describe("bpfnet probes", function()
     for line in text:gmatch("[^\n]+") do
       local probe = cjson.decode(line)
       n = n + 1
-      assert.is_true(probe.available and #probe.fields > 10 and #probe.filters > 10 and #probe.ways > 0)
+      assert.is_true(probe.available and #probe.fields > 5 and #probe.ways > 0)
+      assert.is_true(probe.name == "cgroups" or #probe.filters > 10, probe.name)
     end
     assert.are.equal(#bpf.probes(), n)
     assert.are.equal("tcpclose", cjson.decode((probes("tcpclose --json"))).name)
@@ -365,8 +366,7 @@ end)
 
 describe("the annotations", function()
   it("name every function and method there is, and no other", function()
-    local text = helper.read(helper.root .. "/lua/bpfnet/_meta.lua")
-      .. helper.read(helper.root .. "/lua/bpfnet/_meta_redirect.lua")
+    local text = helper.sh("cat %s/lua/bpfnet/_meta*.lua", helper.root)
     local annotated = {}
     for name in text:gmatch("\nfunction bpf%.([%w_]+)%(") do
       annotated[name] = true

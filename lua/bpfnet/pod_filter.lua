@@ -1,8 +1,11 @@
 -- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 -- The filter by container: from the words of a script (`filter = {pod = "shop/cart*"}`) to a verdict for
--- each cgroup, kept up to date as containers come and go. The engine calls it; scripts need not.
+-- each cgroup, or for each network namespace where a probe sees packets; kept up to date as containers come
+-- and go. The engine calls it; scripts need not.
 
+local netns = require("bpfnet.pod_netns")
 local pod = require("bpfnet.pod")
+local store = require("bpfnet.pod_store")
 
 local pod_filter = {}
 
@@ -19,44 +22,88 @@ local function spec_of(filter)
   return pod.check(spec)
 end
 
--- A cgroup that is no container's says nothing of who uses the socket: the task's cgroup is asked. One
--- whose name is not known is asked about again with each event, until it is.
+-- A container whose name is not known, or of which it is not known whether it is a sidecar, is asked about
+-- again with each of its events.
+local function is_open(identity, spec)
+  local named = identity.container or identity.sandbox or identity.pod
+  return identity.runtime == "unknown" or identity.container_id and not named
+    or spec.sidecar ~= nil and identity.container ~= nil and identity.sidecar == nil
+end
+
+-- A cgroup that is no container's says nothing of who uses the socket: the task's cgroup is asked.
 local function verdict_of(identity, spec)
-  if not identity or identity.runtime == "unknown" then
+  if not identity or is_open(identity, spec) then
     return UNDECIDED
   elseif pod.matches(identity, spec) then
     return WANTED
   end
-  return identity.container and UNWANTED or NONE
+  return identity.container_id and UNWANTED or NONE
+end
+
+-- Sockets: each cgroup has a verdict. set(key, verdict) puts it in force.
+local function by_cgroup(spec, set)
+  return function(cgroup, identity)
+    set(cgroup, verdict_of(identity, spec))
+  end
+end
+
+-- Packets: a namespace is wanted as long as one of its containers is, and lives.
+local function by_netns(spec, set)
+  local inodes, users = {}, {} -- cgroup -> inode; inode -> how many
+  return function(cgroup, identity)
+    local inode = identity and pod.matches(identity, spec) and netns.inode_of(identity)
+    local before = inodes[cgroup]
+    if inode == before then
+      return
+    end
+    inodes[cgroup] = inode or nil
+    if before then
+      users[before] = users[before] > 1 and users[before] - 1 or nil
+      set(before, users[before] and WANTED or UNDECIDED)
+    end
+    if inode then
+      users[inode] = (users[inode] or 0) + 1
+      set(inode, WANTED)
+    end
+  end
+end
+
+local function sees_sockets(probe)
+  for _, name in ipairs(probe.fields) do
+    if name == "task_cgroup" then
+      return true
+    end
+  end
+  return false
 end
 
 ---Begins to decide for a probe. The table of verdicts is kept up to date, and the kernel told, until
 ---another filter is in force or the probe is gone.
 ---@param probe bpf.Probe
 ---@param filter table as in the option `filter`; raises what pod.check() raises
----@return table<integer, integer> verdicts by cgroup id
+---@return table<integer, integer> verdicts by cgroup id, or by inode of a namespace
 ---@return fun(cgroup: integer, task_cgroup: integer, netns: integer, netns_cookie: integer): boolean judge
 ---  for an event of a cgroup without one
 function pod_filter.begin(probe, filter)
   local spec = spec_of(filter)
   pod.start()
   local verdicts = {}
-  -- weak: what follows the containers must not keep a probe alive that the script has dropped
+  -- weak: what listens must not keep a probe alive that the script has dropped
   local of = setmetatable({ probe = probe }, { __mode = "v" })
-  local handle, begun
-  handle = pod.follow(function(cgroup, identity)
-    local verdict = verdict_of(identity, spec)
-    if (verdicts[cgroup] or UNDECIDED) == verdict then
+  local listener, begun
+  local function set(key, verdict)
+    if (verdicts[key] or UNDECIDED) == verdict then
       return
     end
-    verdicts[cgroup] = verdict ~= UNDECIDED and verdict or nil
-    if begun and not (of.probe and of.probe:_verdict(verdicts, cgroup, verdict)) then
-      handle:close()
+    verdicts[key] = verdict ~= UNDECIDED and verdict or nil
+    if begun and not (of.probe and of.probe:_verdict(verdicts, key, verdict)) then
+      store.unlisten(listener)
     end
-  end)
+  end
+  listener = store.listen((sees_sockets(probe) and by_cgroup or by_netns)(spec, set))
   begun = true
-  return verdicts, function(cgroup, task_cgroup, netns, netns_cookie)
-    return pod.matches(pod.of(cgroup, task_cgroup, netns, netns_cookie), spec)
+  return verdicts, function(...)
+    return pod.matches(pod.of(...), spec)
   end
 end
 

@@ -83,6 +83,13 @@ function netns.of(inode, cookie)
   return entry and entry.identity
 end
 
+---@param user bpfnet.pod.Identity a container
+---@return integer? inode of the namespace that it is in, while it lives
+function netns.inode_of(user)
+  local entry = of_user[user]
+  return entry and entry.inode
+end
+
 ---@return integer how many namespaces are held
 function netns.count()
   local n = 0

@@ -79,6 +79,7 @@ local function look_at_process(identity, fact)
   if held then
     local pod = identity.pod_uid and names.pod(identity.pod_uid)
     netns.put(identity, pod and pod.identity or identity, held, inode)
+    store.changed(identity)
   end
   names.put_proc(identity, found)
   return true
@@ -160,6 +161,7 @@ function watch.removed(id, path)
   if identity then
     netns.release(identity)
     pending[identity] = nil
+    store.changed(identity) -- its namespace is nobody's now
   end
   store.forget(gone)
 end
