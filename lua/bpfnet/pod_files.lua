@@ -74,14 +74,14 @@ function pod_files.json(path)
   return value, not value and "truncated" or nil
 end
 
----Names in a directory; up to half a second old.
+---Names in a directory; up to half a second old, if there were any.
 ---@param path string
 ---@return string[] names none if it can't be read
 function pod_files.list(path)
   local list = lists[path]
   if not list or bpf.now() - list.seen_ns > LISTED_NS then
     list = { seen_ns = bpf.now(), names = first_of(files.list, path) or {} }
-    lists[path] = list
+    lists[path] = list.names[1] and list
   end
   return list.names
 end
