@@ -87,6 +87,8 @@ struct turns {
 	__u8 talks_over; /* exchanges like that, ordinary ones counted down */
 	__u8 crosses;
 	bool duplex;
+	bool fresh; /* nothing was counted yet, so where it stood before is not known */
+	__u8 zero[7];
 };
 
 struct {

@@ -42,6 +42,7 @@ static __always_inline void fill(struct turns *t, const struct sock *sk, const b
 	t->ev.old = !life || !life->birth_ns;
 	t->write_seq = BPF_CORE_READ((const struct tcp_sock *)sk, write_seq);
 	t->copied_seq = BPF_CORE_READ((const struct tcp_sock *)sk, copied_seq);
+	t->fresh = true;
 	t->ready = true;
 }
 
@@ -85,6 +86,7 @@ static __always_inline void send_begins(const struct sock *sk, const bool truste
 	if (t->sending_ns && (parts || s.write_seq != t->write_seq))
 		return;
 	t->write_seq = s.write_seq;
+	t->fresh = false;
 	t->early = t->waited = false;
 	t->over = s.unread && t->phase != PHASE_IDLE;
 	if (t->over) {
@@ -222,7 +224,10 @@ static __always_inline void see_crossing(struct turns *t, const struct seqs *s)
 		t->ev.pipelined = true; /* none of it had come: this answers something before */
 }
 
-/* bytes: what the call returned; with `seqs` what the sequence numbers say. */
+/*
+ * bytes: what the call returned. With `seqs` the sequence numbers say it, but for the first that is seen of a
+ * connection: then the kernel's word has to do, which with MSG_PEEK is too much.
+ */
 static __always_inline void have_read(const struct sock *sk, __u64 bytes, const bool trusted,
 				      const bool seqs)
 {
@@ -234,9 +239,10 @@ static __always_inline void have_read(const struct sock *sk, __u64 bytes, const 
 	if (!t)
 		return;
 	read_seqs(&s, sk, tp, trusted);
-	if (seqs)
+	if (seqs && !t->fresh)
 		bytes = s.copied_seq - t->copied_seq;
 	t->copied_seq = s.copied_seq;
+	t->fresh = false;
 	if (!bytes)
 		return;
 	if (s.write_seq != t->write_seq)

@@ -26,10 +26,13 @@ static __always_inline void read_seqs(struct seqs *s, const struct sock *sk,
 	s->snd_una = GET(trusted, tp, snd_una);
 	s->copied_seq = GET(trusted, tp, copied_seq);
 	s->open = GET(trusted, sk, __sk_common.skc_state) == TCP_ESTABLISHED;
-	s->unread = rcv_nxt - s->copied_seq;
 	/* A FIN takes a sequence number, and is read with the end of the stream. */
-	if (s->unread && GET(trusted, sk, __sk_common.skc_flags) & 1UL << SOCK_DONE)
-		s->unread--;
+	if (GET(trusted, sk, __sk_common.skc_flags) & 1UL << SOCK_DONE) {
+		rcv_nxt--;
+		if (s->copied_seq == rcv_nxt + 1)
+			s->copied_seq--;
+	}
+	s->unread = rcv_nxt - s->copied_seq;
 }
 
 /*

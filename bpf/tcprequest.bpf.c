@@ -170,10 +170,10 @@ OPTIONAL int BPF_PROG(send__tp__part, const struct sock *sk)
 
 /* Who reads in a softirq, as sockmap does, is nobody's task: then no task owns the lock. */
 SEC("kprobe/tcp_cleanup_rbuf")
-int BPF_KPROBE(recv__kprobe, struct sock *sk)
+int BPF_KPROBE(recv__kprobe, struct sock *sk, int copied)
 {
 	if (BPF_CORE_READ(sk, sk_lock.owned) && sock_is_tcp(sk, false))
-		have_read(sk, 0, false, true);
+		have_read(sk, copied > 0 ? copied : 0, false, true);
 	return 0;
 }
 
@@ -205,8 +205,10 @@ OPTIONAL int BPF_PROG(arrive, struct sock *sk, struct sk_buff *skb)
 	if (!tp || skb->len <= tp->tcp_header_len || tp->rcv_nxt != tp->copied_seq)
 		return 0;
 	t = turns_of(sk, true);
-	if (t)
-		t->arrival_ns = bpf_ktime_get_ns();
+	if (!t)
+		return 0;
+	t->arrival_ns = bpf_ktime_get_ns();
+	t->fresh = false;
 	return 0;
 }
 
