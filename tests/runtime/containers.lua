@@ -233,9 +233,10 @@ end
 
 ---Runs pods, all at the same time.
 ---@param specs table[] {namespace=, name=, labels=?, annotations=?, uid=?, host_network=?, cgroups="slice"?,
----  containers={{name=, image=?, command={...}, mounts={[path]=host's path}?}}, brief=?}; of brief ones nobody
----  asks what became of them: address, processes and cgroups are left out
----@return table[] pods {namespace=, name=, uid=, ip=, sandbox_id=, containers={[name]={id=, pid=, cgroup=, image=}}}
+---  containers={{name=, image=?, command={...}, mounts={[path]=host's path}?}}, brief=?}; of brief ones only
+---  the address is asked
+---@return table[] pods {namespace=, name=, uid=, ip=, sandbox_id=, sandbox={id=, pid=, cgroup=},
+---  containers={[name]={id=, pid=, cgroup=, image=}}}; processes and cgroups are nil of what has ended
 function node:pods(specs)
   local pods, requests = {}, {}
   for i, spec in ipairs(specs) do
@@ -248,9 +249,7 @@ function node:pods(specs)
     pods[i].sandbox_id = answer.pod_sandbox_id
   end
   start_all(self, pods)
-  for _, p in ipairs(pods) do
-    if not p.spec.brief then p:look() end
-  end
+  for _, p in ipairs(pods) do p:look() end
   return pods
 end
 
@@ -259,10 +258,11 @@ function node:pod(spec)
   return self:pods({ spec })[1]
 end
 
----Asks for its address and its containers' processes.
+---Asks for its address and, if it is not a brief one, its containers' processes.
 function pod:look()
   local status = self.node.cri:call("PodSandboxStatus", { pod_sandbox_id = self.sandbox_id, verbose = true })
   self.ip = status.status.network and status.status.network.ip
+  if self.spec.brief then return end
   local info = cjson.decode(status.info.info)
   self.sandbox = { id = self.sandbox_id, pid = math.tointeger(info.pid), cgroup = cgroup_of(info.pid) }
   for _, c in pairs(self.containers) do look_at(self.node, c) end
@@ -305,6 +305,25 @@ local function remove_all(n, pods)
   for i, p in ipairs(pods) do requests[i] = { pod_sandbox_id = p.sandbox_id } end
   n.cri:calls("StopPodSandbox", requests)
   n.cri:calls("RemovePodSandbox", requests)
+end
+
+local EXITED = 2
+
+---Waits until all containers of these pods have ended.
+---@param seconds number
+function node:wait(pods, seconds)
+  wait(seconds, "containers are still running", function()
+    local ended = {}
+    for _, c in ipairs(self.cri:call("ListContainers", {}).containers) do
+      ended[c.id] = c.state == EXITED
+    end
+    for _, p in ipairs(pods) do
+      for _, c in pairs(p.containers) do
+        if not ended[c.id] then return false end
+      end
+    end
+    return true
+  end)
 end
 
 ---Removes pods, all at the same time.

@@ -1,0 +1,168 @@
+-- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+-- Real pods, run by containerd and runc: every event of their connections has the right pod and container,
+-- also of pods that were there before, that are gone at once, that are gone already.
+
+local containers = require "containers"
+local helper = require "helper"
+local pod = require "bpfnet.pod"
+local watch = require "containers_watch"
+
+local HOST = "10.89.77.1"
+-- A port of the application and one of its sidecar, for this run.
+local APP = 20000 + bpf.now() // 1000 % 10000
+local PROXY = APP + 10000
+
+local node, server, watched
+
+-- A web server, and a sidecar that carries what comes to the other port there.
+local function web(name, more)
+  local spec = { namespace = "shop", name = name, labels = { app = name }, containers = {
+    { name = "app", command = { "httpd", "-f", "-p", tostring(APP), "-h", "/etc" } },
+    { name = "istio-proxy", image = containers.PROXY,
+      command = { "nc", "-ll", "-p", tostring(PROXY), "-e", "nc", "127.0.0.1", tostring(APP) } },
+  } }
+  for key, value in pairs(more or {}) do spec[key] = value end
+  return spec
+end
+
+local function idle(namespace, name, more)
+  local spec = { namespace = namespace, name = name,
+    containers = { { name = "app", command = { "sleep", "inf" } } } }
+  for key, value in pairs(more or {}) do spec[key] = value end
+  return spec
+end
+
+local function url(address, port)
+  return ("http://%s:%d/image"):format(address, port)
+end
+
+-- Somebody has to listen first; seen without a connection.
+local function wait_for(container, port)
+  helper.wait(30, function()
+    return helper.sh("nsenter --net=/proc/%d/ns/net ss -Hltn 'sport = :%d'", container.pid, port) ~= ""
+  end)
+end
+
+local function from_host(address, port)
+  local text, status = node:exec("wget -qO- " .. url(address, port))
+  assert.are.same({ containers.APP .. "\n", 0 }, { text, status })
+end
+
+local function from_pod(client, container, address, port)
+  local text, status = client:exec(container, { "wget", "-qO-", url(address, port) })
+  assert.are.same({ containers.APP .. "\n", 0 }, { text, status })
+end
+
+-- Of a connection to the sidecar, and of the one that this makes to the application.
+local function proxied(address, client, to)
+  return watch.text(address, client, to .. "/istio-proxy"),
+    watch.text("127.0.0.1", to .. "/istio-proxy", to .. "/app")
+end
+
+local function sorted(list)
+  table.sort(list)
+  return list
+end
+
+describe("real containers", function()
+  setup(function()
+    local missing = containers.missing()
+    if missing ~= "" then return end
+    node = containers.up()
+    -- there before bpfnet looks
+    server = node:pod(web("cart-0"))
+    wait_for(server.containers.app, APP)
+    wait_for(server.containers.app, PROXY)
+    pod.start()
+  end)
+  teardown(function()
+    pod.stop()
+    if node then node:down() end
+  end)
+  before_each(function()
+    if node then watched = watch.attach { APP, PROXY } end
+  end)
+  after_each(function()
+    if watched then watched:close() end
+    watched = nil
+  end)
+
+  local function test(name, f)
+    it(name, function()
+      if not node then return pending("needs what `make deps` fetches: " .. containers.missing()) end
+      f()
+    end)
+  end
+
+  test("have their names at both ends, through a sidecar, from before and from now", function()
+    local client = node:pod(idle("shop", "web-0", { cgroups = "slice" }))
+    from_host(server.ip, APP)
+    from_host(server.ip, PROXY)
+    from_pod(client, "app", server.ip, PROXY)
+    from_pod(server, "istio-proxy", "127.0.0.1", APP)
+    watched:settle(24)
+    local to = "shop/cart-0"
+    local a, b = proxied(HOST, "no pod", to)
+    local c, d = proxied(client.ip, "shop/web-0/app", to)
+    local texts, conns = watched:take()
+    helper.same_list(sorted { watch.text(HOST, "no pod", to .. "/app"), a, b, c, d,
+      watch.text("127.0.0.1", to .. "/istio-proxy", to .. "/app") }, texts)
+    local app, proxy = conns[1].accept_identity, conns[2].accept_identity
+    assert.are.same({ server.containers.app.id, server.uid, false, containers.APP, "containerd" },
+      { app.container_id, app.pod_uid, app.sidecar, app.image, app.runtime })
+    assert.are.same({ server.containers["istio-proxy"].id, server.uid, true, containers.PROXY },
+      { proxy.container_id, proxy.pod_uid, proxy.sidecar, proxy.image })
+    assert.are.equal(server.containers.app.cgroup, conns[1].accept_event.cgroup)
+    client:remove()
+  end)
+
+  test("keep their names when they are started again", function()
+    local before = server.containers.app.id
+    server:restart("app")
+    wait_for(server.containers.app, APP)
+    from_host(server.ip, PROXY)
+    watched:settle(8)
+    local texts, conns = watched:take()
+    helper.same_list(sorted { proxied(HOST, "no pod", "shop/cart-0") }, texts)
+    assert.are_not.equal(before, server.containers.app.id)
+    for _, c in ipairs(conns) do
+      if c.address == "127.0.0.1" then
+        assert.are.equal(server.containers.app.id, c.accept_identity.container_id)
+      end
+    end
+  end)
+
+  test("have their names when they are gone at once", function()
+    local total = watch.guest and 3 or 24
+    local churn = helper.start(("%s run %s/tests/runtime/churn.lua %s %d 3 %s %d %d"):format(helper.bpfnet,
+      helper.root, node.dir, total, server.ip, APP, PROXY))
+    watched:until_true(watch.guest and 200 or 60, function() return not helper.read("/proc/" .. churn.pid .. "/stat") end)
+    assert.are.same({ "", 0 }, { churn.stderr(), churn.wait() })
+    watched:settle(12 * total)
+    local expected = {}
+    for address, name in churn.stdout():gmatch("(%S+)\t(%S+)\t%d+\n") do
+      table.insert(expected, watch.text(address, name .. "/app", "shop/cart-0/app"))
+      table.insert(expected, (proxied(address, name .. "/istio-proxy", "shop/cart-0")))
+      table.insert(expected, (select(2, proxied("", "", "shop/cart-0"))))
+    end
+    assert.are.equal(3 * total, #expected)
+    helper.same_list(sorted(expected), (watched:take()))
+  end)
+
+  test("have their names in the host's network", function()
+    local port = APP
+    local host = node:pod { namespace = "kube-system", name = "agent-x", host_network = true,
+      containers = { { name = "agent", command = { "httpd", "-f", "-p", tostring(port), "-h", "/etc" } } } }
+    wait_for(host.containers.agent, port)
+    from_host(HOST, port)
+    from_pod(server, "app", HOST, port)
+    from_pod(host, "agent", server.ip, APP)
+    watched:settle(12)
+    helper.same_list(sorted {
+      watch.text(HOST, "no pod", "kube-system/agent-x/agent"),
+      watch.text(server.ip, "shop/cart-0/app", "kube-system/agent-x/agent"),
+      watch.text(HOST, "kube-system/agent-x/agent", "shop/cart-0/app"),
+    }, (watched:take()))
+    host:remove()
+  end)
+end)

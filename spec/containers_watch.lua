@@ -1,0 +1,110 @@
+-- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+-- What the specs about real containers share: the connections to some ports, with the name that each event
+-- had when it came.
+--
+-- A connection is written as "CLIENT: connect=A accept=B close=A,B", where CLIENT is the address that it came
+-- from, A what the client's events are called and B what the server's are: all four of them or it is another
+-- text.
+
+local pod = require "bpfnet.pod"
+
+local watch = {}
+
+---In an emulated machine all takes its time; what need not be seen there again runs at home only.
+watch.guest = (os.getenv("VMRUN") or "") ~= ""
+
+local Watch = {}
+Watch.__index = Watch
+
+-- What a line says: a pod's container, or who is in none.
+local function name_of(identity)
+  return identity.pod and pod.name(identity) or "no pod"
+end
+
+-- The client's end of the connection that an event is about, and whether the event is the client's.
+local function client_of(ev)
+  local client = ev.probe == "tcpconnect" or ev.probe == "tcpclose" and ev.side == "connect"
+  if client then return ev.saddr, ev.sport, true end
+  return ev.daddr, ev.dport, false
+end
+
+function Watch:add(ev)
+  local identity = pod.of_event(ev)
+  local address, port, client = client_of(ev)
+  local key = ("%s %d"):format(address, port)
+  local conn = self.conns[key]
+  if not conn then
+    conn = { address = address }
+    self.conns[key] = conn
+    self.order[#self.order + 1] = conn
+  end
+  local what = ev.probe:sub(4) .. (ev.probe ~= "tcpclose" and "" or client and "_client" or "_server")
+  local old = conn[what]
+  conn[what] = (old and old .. "+" or "") .. name_of(identity)
+  conn[what .. "_identity"] = identity
+  conn[what .. "_event"] = ev
+  self.events = self.events + 1
+end
+
+---Attaches the three probes to the connections to these ports.
+---@param ports integer[]
+---@return table watch {events= how many came}; :close() it
+function watch.attach(ports)
+  local w = setmetatable({ conns = {}, order = {}, events = 0, probes = {} }, Watch)
+  local buffer = 1 << 24 -- nobody reads while pods are being made
+  for i, name in ipairs { "tcpconnect", "tcpaccept", "tcpclose" } do
+    w.probes[i] = bpf.attach(name, { filter = { port = ports }, buffer = buffer },
+      function(ev) w:add(ev) end)
+  end
+  return w
+end
+
+function Watch:close()
+  for _, probe in ipairs(self.probes) do
+    assert(probe:stats().dropped == 0, "lost events")
+    probe:close()
+  end
+end
+
+---Lets events come until there are so many, or for so long; then for a moment, so that one too many would
+---be seen.
+function Watch:settle(events, seconds)
+  local timer
+  timer = bpf.every(0.02, function()
+    if self.events >= events then
+      timer:close()
+      bpf.after(0.3, bpf.stop)
+    end
+  end)
+  bpf.run(seconds or 10)
+  timer:close()
+end
+
+---Lets events come until f() says so.
+function Watch:until_true(seconds, f)
+  local timer = bpf.every(0.1, function()
+    if f() then bpf.stop() end
+  end)
+  bpf.run(seconds)
+  timer:close()
+end
+
+---Texts of the connections seen since the last time, in order of their texts.
+---@return string[] texts, table[] conns in the order in which they began
+function Watch:take()
+  local texts, conns = {}, self.order
+  for i, c in ipairs(conns) do
+    texts[i] = watch.text(c.address, c.connect, c.accept, c.close_client, c.close_server)
+  end
+  table.sort(texts)
+  self.conns, self.order, self.events = {}, {}, 0
+  return texts, conns
+end
+
+---What a connection's text is, if its events have these names.
+function watch.text(address, connect, accept, close_client, close_server)
+  return ("%s: connect=%s accept=%s close=%s,%s"):format(address, connect, accept,
+    close_client or connect, close_server or accept)
+end
+
+return watch
