@@ -11,7 +11,12 @@ local proc = {}
 local MAX_BYTES = 1 << 20 -- of a file in /proc
 
 -- A container that is being made: the runtime itself, which has not become the container's program yet.
-local STARTERS = { runc = true, crun = true, ["runc:[1:CHILD]"] = true, ["runc:[2:INIT]"] = true, conmon = true }
+-- runc calls its own stages "runc:[0:PARENT]" to "runc:[2:INIT]".
+local STARTERS = { runc = true, crun = true, conmon = true }
+
+local function is_starter(comm)
+  return STARTERS[comm] or comm:find("^runc:%[") ~= nil
+end
 
 ---@class bpfnet.pod.Proc
 ---@field pid integer
@@ -34,9 +39,11 @@ function proc.first(directories)
   for _, directory in ipairs(directories) do
     local list = files.read(directory .. "/cgroup.procs", MAX_BYTES)
     local found = list and list:match("^%d+") and status(math.tointeger(tonumber(list:match("^%d+"))))
-    if found and not STARTERS[found.comm] then
+    if found and not is_starter(found.comm) then
       local exe = files.link(("/proc/%d/exe"):format(found.pid))
-      found.exe = exe and exe:match("[^/]+$"):gsub(" %(deleted%)$", "") or nil
+      -- "/" of a file that is in no directory here
+      found.exe = exe and exe:match("[^/]+$")
+      found.exe = found.exe and found.exe:gsub(" %(deleted%)$", "")
       return found
     end
   end
@@ -49,6 +56,26 @@ end
 function proc.netns(pid)
   local held, inode = files.hold(("/proc/%d/ns/net"):format(pid))
   return held, held and inode
+end
+
+-- Who made the container, and looks after it where the runtime itself runs.
+local function keeper(found)
+  for _ = 1, 8 do
+    found = status(found.ppid)
+    if not found or found.comm:find("^containerd%-shim") or found.comm == "conmon" then
+      return found
+    end
+  end
+end
+
+---Whether a container has no network namespace of its own pod: it is in that of the runtime, which on a
+---node that is itself a container is not the host's.
+---@param found bpfnet.pod.Proc
+---@param inode integer of the network namespace that it is in
+---@return boolean
+function proc.shares_network(found, inode)
+  local by = keeper(found)
+  return by ~= nil and files.inode(("/proc/%d/ns/net"):format(by.pid)) == inode
 end
 
 ---The network namespace that is nobody's pod: the host's, or our own where we may not look at that.

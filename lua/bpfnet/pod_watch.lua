@@ -76,7 +76,9 @@ local function look_at_process(identity, fact)
     end
   end
   local held, inode = proc.netns(found.pid)
-  if held then
+  if held and proc.shares_network(found, inode) then
+    held:close()
+  elseif held then
     local pod = identity.pod_uid and names.pod(identity.pod_uid)
     netns.put(identity, pod and pod.identity or identity, held, inode)
     store.changed(identity)
