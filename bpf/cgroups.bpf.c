@@ -71,7 +71,8 @@ static __always_inline int send(const struct cgroup *cgrp, const char *path, enu
 	ev->cpu = bpf_get_smp_processor_id();
 	ev->op = op;
 	bpf_probe_read_kernel_str(ev->path, sizeof(ev->path), path);
-	return event_send_in_place(&s->hdr, sizeof(*ev), ev->ts_ns);
+	/* a container's files may be gone in some ten milliseconds, and with them its name */
+	return event_send_at_once(&s->hdr, sizeof(*ev));
 }
 
 SEC("tp_btf/cgroup_mkdir")

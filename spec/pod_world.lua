@@ -130,8 +130,12 @@ function world:inside(path, command)
   return ("sh -c %s"):format(helper.quote(("echo $$ > %s%s/cgroup.procs; exec %s"):format(MOUNT, path, command)))
 end
 
+---Ends what runs in our cgroups, and removes all.
 function world:close()
   for _, path in ipairs(self.made) do
+    for pid in (helper.read(MOUNT .. path .. "/cgroup.procs") or ""):gmatch("%d+") do
+      helper.sh("kill -INT %s", pid)
+    end
     helper.wait(5, function()
       return not files.inode(MOUNT .. path) or select(2, helper.sh("rmdir %s", helper.quote(MOUNT .. path))) == 0
     end)

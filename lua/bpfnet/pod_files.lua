@@ -62,11 +62,28 @@ function pod_files.decode(text)
   return ok and type(value) == "table" and value or nil
 end
 
----@param path string
+---@param path string from the root
 ---@return table? value of the JSON in the file
 ---@return string? why also "truncated": it is no whole JSON, as while it is being written
 function pod_files.json(path)
   local text, why = pod_files.read(path)
+  return pod_files.whole(text, why)
+end
+
+---The same of a path as this process sees it.
+---@param path string
+---@return table? value
+---@return string? why
+function pod_files.json_here(path)
+  local text, _, code = read(path)
+  return pod_files.whole(text, REASONS[code] or "missing")
+end
+
+---@param text string? of a file
+---@param why string? why there is none
+---@return table? value
+---@return string? why
+function pod_files.whole(text, why)
   if not text then
     return nil, why
   end

@@ -46,15 +46,14 @@ local function fill(identity, from)
 end
 
 -- A container's own labels and those of its pod; never one that is shared with what a source gave.
-local function set_labels(identity, ...)
-  local labels
-  for _, from in ipairs({ ... }) do
-    for key, value in pairs(from or {}) do
-      labels = labels or {}
+local function set_labels(identity, of_pod, own, told)
+  local labels = {}
+  for _, from in ipairs({ of_pod or {}, own or {}, told or {} }) do
+    for key, value in pairs(from) do
       labels[key] = value
     end
   end
-  identity.labels = labels
+  identity.labels = next(labels) and labels
 end
 
 ---The pod of that uid, made if need be.

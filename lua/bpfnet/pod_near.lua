@@ -2,32 +2,42 @@
 -- Names of pods that are like one that is not there.
 
 local MOST = 5
+local ALIKE = 0.5
+local LONGEST = 253 -- letters of a pod's name
 
--- Pairs of letters that both have, in parts of all that either has: 1 is the same, 0 nothing in common.
+-- 1: the same; 0: nothing in common. By letters that are wrong, missing, too many, or have changed places with
+-- their neighbours (the distance is called optimal string alignment).
 local function likeness(a, b)
-  local pairs_of_a, common, n = {}, 0, 0
-  for i = 1, #a - 1 do
-    local two = a:sub(i, i + 1)
-    pairs_of_a[two] = (pairs_of_a[two] or 0) + 1
-    n = n + 1
+  local rows = { {}, {} }
+  for j = 0, #b do
+    rows[2][j] = j
   end
-  for i = 1, #b - 1 do
-    local two = b:sub(i, i + 1)
-    if (pairs_of_a[two] or 0) > 0 then
-      pairs_of_a[two] = pairs_of_a[two] - 1
-      common = common + 1
+  for i = 1, #a do
+    local row = { [0] = i }
+    for j = 1, #b do
+      local same = a:byte(i) == b:byte(j)
+      row[j] = math.min(rows[2][j] + 1, row[j - 1] + 1, rows[2][j - 1] + (same and 0 or 1))
+      if i > 1 and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then
+        row[j] = math.min(row[j], rows[1][j - 2] + 1)
+      end
     end
-    n = n + 1
+    rows = { rows[2], row }
   end
-  return n > 0 and 2 * common / n or 0
+  return 1 - rows[2][#b] / math.max(#a, #b, 1)
 end
 
--- What a user may have meant by it: with the namespace only if the text has one.
-local function name_of(identity, with_namespace)
-  if with_namespace then
-    return identity.pod
+-- A part of a name means that name: "cart" is "cart-5d8f9c".
+local function likeness_of_part(text, name)
+  return math.max(likeness(text, name), name:find(text, 1, true) and 0.9 or 0)
+end
+
+-- With a namespace, the same one alone makes nothing alike.
+local function alike(text, identity)
+  local of_pod = text:match("/([^/]*)$")
+  if not of_pod then
+    return likeness_of_part(text, identity.name or identity.container)
   end
-  return identity.name or identity.container
+  return identity.name and math.min(likeness_of_part(text, identity.pod), likeness_of_part(of_pod, identity.name)) or 0
 end
 
 ---@param text string
@@ -35,13 +45,12 @@ end
 ---@return string[] names at most 5, the likeliest first
 return function(text, list)
   local seen, found = {}, {}
-  local with_namespace = text:find("/", 1, true) ~= nil
+  text = text:sub(1, LONGEST)
   for _, identity in ipairs(list) do
-    local name = name_of(identity, with_namespace)
-    local shown = identity.pod or name
-    if name and not seen[shown] then
-      seen[shown] = true
-      found[#found + 1] = { name = shown, likeness = likeness(text, name) }
+    local name = identity.pod or identity.container
+    if name and not seen[name] then
+      seen[name] = true
+      found[#found + 1] = { name = name, likeness = alike(text, identity) }
     end
   end
   table.sort(found, function(a, b)
@@ -49,7 +58,7 @@ return function(text, list)
   end)
   local names = {}
   for i = 1, math.min(MOST, #found) do
-    if found[i].likeness > 0.3 then
+    if found[i].likeness >= ALIKE then
       names[i] = found[i].name
     end
   end

@@ -65,10 +65,10 @@ function oci.learn(directory)
 end
 
 -- Tries paths in turn; a file that is there decides.
-local function first_json(paths)
+local function first_json(paths, read)
   local why = "missing"
   for _, path in ipairs(paths) do
-    local value, reason = files.json(path)
+    local value, reason = read(path)
     if value or reason ~= "missing" then
       return value, reason, path
     end
@@ -92,17 +92,20 @@ end
 ---@return bpfnet.pod.Facts?
 ---@return string? why
 function oci.containerd(id)
-  local paths = {}
+  local paths, here = {}, {}
   for _, state in ipairs(STATES) do
     local tasks = state .. "/" .. TASKS
     for _, namespace in ipairs(files.list(tasks)) do
       paths[#paths + 1] = ("%s/%s/%s/config.json"):format(tasks, namespace, id)
     end
   end
-  for _, directory in ipairs(learnt) do
-    paths[#paths + 1] = ("%s/%s/config.json"):format(directory, id)
+  for i, directory in ipairs(learnt) do
+    here[i] = ("%s/%s/config.json"):format(directory, id)
   end
-  local config, why, path = first_json(paths)
+  local config, why, path = first_json(paths, files.json)
+  if why == "missing" then
+    config, why, path = first_json(here, files.json_here)
+  end
   if not config then
     return nil, why
   end
@@ -171,7 +174,7 @@ function oci.podman_pod(id, path)
   local infra = podman_entry(path, function(entry)
     return type(entry.names) == "table" and entry.names[1] == id:sub(1, 12) .. "-infra"
   end)
-  local config = infra and first_json(in_storage(path, infra.id .. "/userdata/config.json"))
+  local config = infra and first_json(in_storage(path, infra.id .. "/userdata/config.json"), files.json)
   return config and files.texts(config, { name = "hostname" }).name
 end
 
@@ -195,7 +198,7 @@ end
 ---@return bpfnet.pod.Facts?
 ---@return string? why
 function oci.storage(id, path)
-  local config, why = first_json(in_storage(path, id .. "/userdata/config.json"))
+  local config, why = first_json(in_storage(path, id .. "/userdata/config.json"), files.json)
   if not config then
     return nil, why
   end
