@@ -215,7 +215,17 @@ static size_t on_line(char *data, size_t one, size_t len, void *arg)
 
 	(void)one;
 	r->heard_ns = now_ns();
-	return http_add_line(&r->lines, data, len) ? len : 0;
+	if (!http_add_line(&r->lines, data, len))
+		return 0;
+	if (r->lines.body_began)
+		deliver_soon(r);
+	return len;
+}
+
+/* Not those of an interim response (1xx). */
+static bool has_headers_to_tell(const struct http_request *r)
+{
+	return r->on_headers && !r->told_headers && r->lines.body_began && r->lines.status >= 200;
 }
 
 /* r may be gone when the callback returns, or left by longjmp: so the data is kept by r, emptied. */
@@ -224,6 +234,12 @@ static void deliver(void *arg)
 	struct http_request *r = arg;
 	struct http_result result;
 
+	if (has_headers_to_tell(r)) {
+		r->told_headers = true;
+		deliver_soon(r);
+		r->on_headers(r->arg, r->lines.status, &r->lines.headers);
+		return;
+	}
 	if (r->data_len) {
 		size_t len = r->data_len;
 
@@ -302,6 +318,7 @@ int http_start(struct http_request **out, struct http *h, const struct http_opts
 	r->heard_ns = now_ns();
 	r->stall_ns = o->stall_timeout_ns;
 	r->end_ns = o->timeout_ns ? r->heard_ns + o->timeout_ns : 0;
+	r->on_headers = o->on_headers;
 	r->on_data = o->on_data;
 	r->on_done = o->on_done;
 	r->arg = o->arg;

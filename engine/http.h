@@ -63,6 +63,8 @@ struct http_opts {
 	uint64_t connect_timeout_ns; /* with name and TLS; 0: 5 s */
 	uint64_t stall_timeout_ns; /* without a byte from the server; 0: none */
 	uint64_t timeout_ns; /* for all of it; 0: none */
+	/* The response has begun; NULL is fine. */
+	void (*on_headers)(void *arg, unsigned int status, const struct http_headers *headers);
 	/* A piece of the body; what came meanwhile comes as one. NULL: the body is thrown away. */
 	void (*on_data)(void *arg, const void *data, size_t len);
 	/* Once, last. The request is still to be freed by http_cancel(), also from in here. */

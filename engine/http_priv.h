@@ -37,6 +37,8 @@ struct http_request {
 	uint64_t end_ns; /* 0: no timeout for all of it */
 	uint64_t stall_ns; /* 0: none */
 	uint64_t heard_ns; /* when the last byte came */
+	void (*on_headers)(void *arg, unsigned int status, const struct http_headers *headers);
+	bool told_headers;
 	void (*on_data)(void *arg, const void *data, size_t len);
 	void (*on_done)(void *arg, const struct http_result *result);
 	void *arg;

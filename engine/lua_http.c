@@ -15,7 +15,7 @@ struct lrequest {
 	struct script *script;
 	struct http_request *request; /* NULL: closed */
 	bool holds; /* the loop */
-	int on_data, on_done; /* registry */
+	int on_headers, on_data, on_done; /* registry */
 	int self; /* registry: alive until closed */
 };
 
@@ -54,6 +54,14 @@ static struct http *client(lua_State *L)
 	return *http;
 }
 
+static void unref(lua_State *L, struct lrequest *lr)
+{
+	luaL_unref(L, LUA_REGISTRYINDEX, lr->on_headers);
+	luaL_unref(L, LUA_REGISTRYINDEX, lr->on_data);
+	luaL_unref(L, LUA_REGISTRYINDEX, lr->on_done);
+	luaL_unref(L, LUA_REGISTRYINDEX, lr->self);
+}
+
 static void close_request(lua_State *L, struct lrequest *lr)
 {
 	if (!lr->request)
@@ -62,9 +70,7 @@ static void close_request(lua_State *L, struct lrequest *lr)
 	lr->request = NULL;
 	if (lr->holds)
 		loop_release(script_loop(lr->script));
-	luaL_unref(L, LUA_REGISTRYINDEX, lr->on_data);
-	luaL_unref(L, LUA_REGISTRYINDEX, lr->on_done);
-	luaL_unref(L, LUA_REGISTRYINDEX, lr->self);
+	unref(L, lr);
 }
 
 /* request:close(), __gc, __close */
@@ -118,6 +124,36 @@ static void push_headers(lua_State *L, const struct http_headers *headers)
 		lua_setfield(L, -3, h->name);
 		lua_pop(L, 1);
 	}
+}
+
+struct beginning {
+	struct lrequest *lr;
+	unsigned int status;
+	const struct http_headers *headers;
+};
+
+static int call_on_headers(lua_State *L)
+{
+	const struct beginning *b = lua_touserdata(L, 1);
+
+	lua_rawgeti(L, LUA_REGISTRYINDEX, b->lr->on_headers);
+	lua_pushinteger(L, b->status);
+	push_headers(L, b->headers);
+	lua_call(L, 2, 0);
+	return 0;
+}
+
+static void on_headers(void *arg, unsigned int status, const struct http_headers *headers)
+{
+	struct lrequest *lr = arg;
+	struct beginning beginning = { lr, status, headers };
+	lua_State *L = script_callback_state(lr->script);
+
+	if (!lua_checkstack(L, 8))
+		return;
+	lua_pushcfunction(L, call_on_headers);
+	lua_pushlightuserdata(L, &beginning);
+	script_call(lr->script, L, 1, 0);
 }
 
 struct ending {
@@ -174,18 +210,19 @@ int lua_http(lua_State *L)
 	*lr = (struct lrequest){ .script = script_of(L) };
 	luaL_setmetatable(L, REQUEST_CLASS);
 	lua_http_opts(L, 1, &opts, &more);
+	opts.on_headers = more.has_on_headers ? on_headers : NULL;
 	opts.on_data = more.has_on_data ? on_data : NULL;
 	opts.arg = lr;
+	lua_getfield(L, 1, "on_headers");
 	lua_getfield(L, 1, "on_data");
 	lua_getfield(L, 1, "on_done");
 	lua_pushvalue(L, 2);
 	lr->self = luaL_ref(L, LUA_REGISTRYINDEX);
 	lr->on_done = luaL_ref(L, LUA_REGISTRYINDEX);
 	lr->on_data = luaL_ref(L, LUA_REGISTRYINDEX);
+	lr->on_headers = luaL_ref(L, LUA_REGISTRYINDEX);
 	if (http_start(&lr->request, http, &opts, &err)) {
-		luaL_unref(L, LUA_REGISTRYINDEX, lr->on_data);
-		luaL_unref(L, LUA_REGISTRYINDEX, lr->on_done);
-		luaL_unref(L, LUA_REGISTRYINDEX, lr->self);
+		unref(L, lr);
 		return luax_throw(L, &err, "bpf.http");
 	}
 	lr->holds = more.hold;

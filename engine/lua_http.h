@@ -8,7 +8,7 @@
 #include "http.h"
 
 struct lua_http_more {
-	bool has_on_data;
+	bool has_on_headers, has_on_data;
 	bool hold; /* bpf.run() is not idle while the request is open */
 };
 

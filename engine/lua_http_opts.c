@@ -8,11 +8,13 @@
 
 #define WHERE "bpf.http"
 
-static const char *const known[] = { "url",         "method",    "headers",         "body",
-				     "unix_socket", "http2",     "ca_file",         "ca_data",
-				     "cert_file",   "cert_data", "key_file",        "key_data",
-				     "insecure",    "timeout",   "connect_timeout", "stall_timeout",
-				     "hold",        "on_data",   "on_done",         NULL };
+static const char *const known[] = { "url",           "method",      "headers",
+				     "body",          "unix_socket", "http2",
+				     "ca_file",       "ca_data",     "cert_file",
+				     "cert_data",     "key_file",    "key_data",
+				     "insecure",      "timeout",     "connect_timeout",
+				     "stall_timeout", "hold",        "on_headers",
+				     "on_data",       "on_done",     NULL };
 
 /* The option's bytes, which its table keeps alive; empty if it isn't there. */
 static struct http_bytes get_bytes(lua_State *L, int index, const char *name)
@@ -146,6 +148,7 @@ void lua_http_opts(lua_State *L, int index, struct http_opts *o, struct lua_http
 	o->connect_timeout_ns = get_seconds(L, index, "connect_timeout");
 	o->stall_timeout_ns = get_seconds(L, index, "stall_timeout");
 	more->hold = get_bool(L, index, "hold");
+	more->has_on_headers = has_function(L, index, "on_headers", false);
 	more->has_on_data = has_function(L, index, "on_data", false);
 	has_function(L, index, "on_done", true);
 	get_headers(L, index, &o->headers);

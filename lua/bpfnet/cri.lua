@@ -146,7 +146,7 @@ local function listed(self, pods, containers)
   self.state = "alive"
   self.again:worked()
   after(self, "poll", self.mode == "polling" and POLL or CHECK, list)
-  ask_for_ips(self, self.store:without_ip(messages.READY))
+  ask_for_ips(self, self.store:without_ip())
   if self.again_soon then
     self.again_soon = nil
     list_soon(self)
@@ -289,10 +289,10 @@ local function begin(self)
   end
 end
 
----Starts asking. `sink` gets tables of what is known of a container (`container_id` is there) or of a pod
----(`pod_uid` alone): `namespace`, `pod`, `container`, `image`, `labels` and `annotations` of the pod, `ip`,
----`ips`. The same thing comes again when something about it is new.
----@param sink fun(facts: table)
+---Starts asking. `sink` gets records of what is known of a container (`container_id` is there) or of a pod
+---(`pod_uid` alone): `namespace`, `name`, `container`, `image`, `sandbox`, `labels` and `annotations` of the
+---pod, `ip`, `ips`. A record comes again when something in it is new, and with `gone = true` at its end.
+---@param sink fun(record: table)
 function Source:start(sink)
   self:stop()
   self.state, self.listed_ns = "starting", 0

@@ -4,24 +4,40 @@
 
 local store = {}
 
-local FIRST = { "annotations", "container", "container_id", "image", "ip", "ips", "labels", "namespace",
-  "pod", "pod_uid" }
+local READY = require("bpfnet.cri_messages").READY
 
 ---@class bpfnet.CriStore
 local Store = {}
 Store.__index = Store
 
----@param sink fun(facts: table) see cri.source
+---@param sink fun(record: table) see Source:start() of bpfnet.cri
 ---@return bpfnet.CriStore
 function store.new(sink)
-  return setmetatable({ sink = sink, pods = {}, containers = {}, told = {} }, Store)
+  return setmetatable({ sink = sink, pods = {}, containers = {}, current = {},
+    told = {} }, Store)
 end
 
-local function tell(self, key, facts)
-  local text = bpf.json(facts, FIRST)
-  if self.told[key] ~= text then
-    self.told[key] = text
-    self.sink(facts)
+local function same(a, b)
+  if type(a) ~= "table" or type(b) ~= "table" then
+    return a == b
+  end
+  for key, value in pairs(a) do
+    if not same(value, b[key]) then
+      return false
+    end
+  end
+  for key in pairs(b) do
+    if a[key] == nil then
+      return false
+    end
+  end
+  return true
+end
+
+local function tell(self, key, record)
+  if not same(self.told[key], record) then
+    self.told[key] = record
+    self.sink(record)
   end
 end
 
@@ -30,26 +46,26 @@ local function known(text)
   return text ~= "" and text or nil
 end
 
-local function pod_facts(pod)
-  return { pod_uid = pod.uid, namespace = pod.namespace, pod = pod.name, labels = pod.labels,
+local function pod_record(pod)
+  return { pod_uid = pod.uid, namespace = pod.namespace, name = pod.name, labels = pod.labels,
     annotations = pod.annotations, ip = pod.ip, ips = pod.ips }
 end
 
 local function tell_pod(self, pod)
-  if pod.uid then
-    tell(self, "pod " .. pod.uid, pod_facts(pod))
+  if pod.uid and self.current[pod.uid] == pod.id then
+    tell(self, "pod " .. pod.uid, pod_record(pod))
   end
   tell(self, "container " .. pod.id, { container_id = pod.id, pod_uid = pod.uid, namespace = pod.namespace,
-    pod = pod.name })
+    name = pod.name, sandbox = true })
 end
 
 local function tell_container(self, container)
   local pod = self.pods[container.pod]
-  local facts = pod and pod_facts(pod) or {}
-  facts.container_id = container.id
-  facts.container = container.name
-  facts.image = container.image
-  tell(self, "container " .. container.id, facts)
+  local record = pod and pod_record(pod) or {}
+  record.container_id = container.id
+  record.container = container.name
+  record.image = container.image
+  tell(self, "container " .. container.id, record)
 end
 
 ---Takes a PodSandbox or a PodSandboxStatus: both have these fields.
@@ -69,6 +85,10 @@ function Store:add_pod(message)
     end
   end
   self.pods[pod.id] = pod
+  -- One that was restarted has two sandboxes for a while; the one that runs speaks for it.
+  if pod.uid and (pod.state == READY or not self.current[pod.uid]) then
+    self.current[pod.uid] = pod.id
+  end
   tell_pod(self, pod)
   for _, container in pairs(self.containers) do
     if container.pod == pod.id then
@@ -91,19 +111,27 @@ function Store:add_container(message, pod_id)
   tell_container(self, container)
 end
 
+---Forgets what the runtime has removed: a container, or a pod's sandbox.
+---@param id string
+function Store:remove(id)
+  local pod = self.pods[id]
+  self.pods[id], self.containers[id], self.told["container " .. id] = nil, nil, nil
+  self.sink({ container_id = id, gone = true })
+  if pod and pod.uid and self.current[pod.uid] == id then
+    self.told["pod " .. pod.uid], self.current[pod.uid] = nil, nil
+    self.sink({ pod_uid = pod.uid, gone = true })
+  end
+end
+
 -- What is in no list any more is forgotten.
-local function keep(self, kind, list, prefix)
+local function keep(self, things, list)
   local present = {}
   for _, message in ipairs(list) do
     present[message.id] = true
   end
-  for id, thing in pairs(self[kind]) do
+  for id in pairs(things) do
     if not present[id] then
-      self[kind][id] = nil
-      self.told["container " .. id] = nil
-      if prefix and thing.uid then
-        self.told[prefix .. thing.uid] = nil
-      end
+      self:remove(id)
     end
   end
 end
@@ -112,8 +140,8 @@ end
 ---@param pods table[] PodSandbox
 ---@param containers table[] Container
 function Store:replace(pods, containers)
-  keep(self, "pods", pods, "pod ")
-  keep(self, "containers", containers)
+  keep(self, self.containers, containers)
+  keep(self, self.pods, pods)
   for _, pod in ipairs(pods) do
     self:add_pod(pod)
   end
@@ -122,23 +150,12 @@ function Store:replace(pods, containers)
   end
 end
 
----Forgets what the runtime has removed: a container, or a pod's sandbox.
----@param id string
-function Store:remove(id)
-  local pod = self.pods[id]
-  if pod and pod.uid then
-    self.told["pod " .. pod.uid] = nil
-  end
-  self.pods[id], self.containers[id], self.told["container " .. id] = nil, nil, nil
-end
-
 ---Ids of pods that run and whose address isn't known. Those on the host's network have none.
----@param ready integer the state of pods that run
 ---@return string[]
-function Store:without_ip(ready)
+function Store:without_ip()
   local ids = {}
   for id, pod in pairs(self.pods) do
-    if pod.state == ready and not pod.ip and not pod.asked then
+    if pod.state == READY and not pod.ip and not pod.asked then
       ids[#ids + 1] = id
     end
   end
