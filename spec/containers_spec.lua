@@ -165,4 +165,59 @@ describe("real containers", function()
     }, (watched:take()))
     host:remove()
   end)
+
+  test("have their names when their connections end later than they do", function()
+    if watch.guest then return end -- where removing a pod takes longer than TCP tries
+    local client = node:pod(idle("shop", "gone-0"))
+    -- after so many tries of the FIN, 0.2 + 0.4 + 0.8 seconds, TCP gives up
+    for p, tries in pairs { [client] = 3, [server] = 1 } do
+      helper.sh("nsenter --net=/proc/%d/ns/net sysctl -qw net.ipv4.tcp_orphan_retries=%d", p.sandbox.pid, tries)
+    end
+    client:exec("app", { "sh", "-c", ("(sleep inf | nc %s %d) >/dev/null 2>&1 &"):format(server.ip, APP) })
+    watched:settle(2)
+    helper.sh("nsenter --net=/proc/%d/ns/net ip route replace blackhole %s", client.sandbox.pid, server.ip)
+    local pid = client.containers.app.pid
+    client:remove()
+    local removed = bpf.now()
+    assert.is_nil(helper.read(("/proc/%d/stat"):format(pid)))
+    server:restart("app")
+    wait_for(server.containers.app, APP)
+    watched:settle(4, 20)
+    local texts, conns = watched:take()
+    helper.same_list({ watch.text(client.ip, "shop/gone-0/app", "shop/cart-0/app") }, texts)
+    local late = conns[1].close_client_event
+    assert.is_true(late.ts_ns > removed, "ended " .. (removed - late.ts_ns) .. " ns before")
+    assert.are.equal(client.uid, conns[1].close_client_identity.pod_uid)
+  end)
+
+  -- The pod that a network namespace alone tells of, and the event it was told for.
+  local function by_netns(client)
+    from_pod(client, "app", server.ip, APP)
+    watched:settle(4)
+    local texts, conns = watched:take()
+    helper.same_list({ watch.text(client.ip, pod.name(conns[1].connect_identity), "shop/cart-0/app") }, texts)
+    local ev = conns[1].connect_event
+    return pod.of(nil, nil, ev.netns, ev.netns_cookie).pod, ev
+  end
+
+  test("are told from who has the number of their network namespace next", function()
+    if watch.guest then return end
+    local first = node:pod(idle("shop", "first-0"))
+    local name, old = by_netns(first)
+    assert.are.equal("shop/first-0", name)
+    first:remove()
+    local all, now = {}, nil
+    for i = 1, 10 do
+      all[i] = node:pod(idle("shop", "next-" .. i))
+      name, now = by_netns(all[i])
+      assert.are.equal("shop/next-" .. i, name)
+      if now.netns == old.netns then break end
+    end
+    node:remove(all)
+    assert.are.equal(old.netns, now.netns, "the number was not used again")
+    if old.netns_cookie ~= 0 then
+      assert.are_not.equal(old.netns_cookie, now.netns_cookie)
+      assert.are.equal("shop/first-0", pod.of(nil, nil, old.netns, old.netns_cookie).pod)
+    end
+  end)
 end)
