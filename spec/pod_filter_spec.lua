@@ -144,6 +144,37 @@ describe("events of pods", function()
     assert.are.equal(2, n)
   end)
 
+  it("are packets, too, by the namespace of their pod", function()
+    local id, uid = world.id(), world.uid()
+    w:containerd(id, { container = "net", namespace = "shop", name = "net-0", uid = uid })
+    local path = ("/kubepods/burstable/pod%s/%s"):format(uid, id)
+    w:cgroup(path)
+    local go = os.tmpname()
+    os.remove(go)
+    local child = helper.start(w:inside(path, ("unshare -n sh -c 'ip link set lo up; while ! [ -e %s ]; do "
+      .. "sleep 0.05; done; %s/tests/pair /proc/version 0; exec sleep 30'"):format(go, helper.out)))
+    local seen, others, pods = 0, 0, {}
+    local probe <close> = bpf.attach("podnet", { filter = { pod = "shop/net-0" } }, function(ev)
+      seen, others = seen + (ev.pod == "shop/net-0" and 1 or 0), others + (ev.pod ~= "shop/net-0" and 1 or 0)
+      pods[ev.container or "none"] = true
+    end)
+    bpf.run(2) -- finds the process, and with it the namespace
+    connect(w, paths.app) -- in another namespace
+    os.execute("touch " .. go)
+    bpf.run(1)
+    assert.is_true(seen > 10, "events of the pod: " .. seen)
+    assert.are.equal(0, others)
+    assert.is_true(pods.net) -- from the socket's cgroup; a packet without a socket has only the pod
+    child.kill("KILL")
+    child.wait()
+    os.execute("sleep 0.1; rmdir " .. helper.quote(require("bpfnet.cgroup").mount() .. path))
+    bpf.run(0.2)
+    for key in pairs(probe.maps.filter_set) do
+      assert.are_not.equal(14, key.kind & 0xffff, "a namespace that is nobody's any more")
+    end
+    os.remove(go)
+  end)
+
   it("say what is wrong with a filter", function()
     for _, case in ipairs {
       { { filter = { pod = 7 } }, "pod" },
