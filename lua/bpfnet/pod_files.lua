@@ -62,6 +62,34 @@ function pod_files.decode(text)
   return ok and type(value) == "table" and value or nil
 end
 
+---The annotations of a container, and nothing else of its config.json, which would take several times as long.
+---Nothing but the member itself can look like it, for a quote in a text has a "\" before it; what is a whole
+---object from its brace on, is that object; and a file that is cut has fewer braces closed than opened, unless
+---some are in texts: that is found out by reading all of it.
+---@param path string from the root
+---@return table? annotations empty if there are none
+---@return string? why as json()
+function pod_files.annotations(path)
+  local text, why = pod_files.read(path)
+  return pod_files.annotations_in(text, why)
+end
+
+---@param text string? of a config.json
+---@param why string? why there is none
+---@return table? annotations
+---@return string? why
+function pod_files.annotations_in(text, why)
+  local at = text and text:find("^%b{}%s*$") and text:find('"annotations":{', 1, true)
+  local object = at and text:sub(at - 1, at - 1) ~= "\\" and text:match("^%b{}", at + #'"annotations":')
+  local annotations = object and pod_files.decode(object)
+  if annotations then
+    return annotations
+  end
+  local value
+  value, why = pod_files.whole(text, why)
+  return value and (type(value.annotations) == "table" and value.annotations or {}), why
+end
+
 ---@param path string from the root
 ---@return table? value of the JSON in the file
 ---@return string? why also "truncated": it is no whole JSON, as while it is being written
@@ -70,13 +98,13 @@ function pod_files.json(path)
   return pod_files.whole(text, why)
 end
 
----The same of a path as this process sees it.
+---annotations() of a path as this process sees it.
 ---@param path string
----@return table? value
+---@return table? annotations
 ---@return string? why
-function pod_files.json_here(path)
+function pod_files.annotations_here(path)
   local text, _, code = read(path)
-  return pod_files.whole(text, REASONS[code] or "missing")
+  return pod_files.annotations_in(text, REASONS[code] or "missing")
 end
 
 ---@param text string? of a file

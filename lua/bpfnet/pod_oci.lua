@@ -77,14 +77,13 @@ local function first_json(paths, read)
 end
 
 ---The facts in a bundle of containerd.
----@param config table config.json
+---@param annotations table of its config.json
 ---@param namespace? string containerd's, the directory that the bundle is in
 ---@return bpfnet.pod.Facts
-function oci.containerd_facts(config, namespace)
-  local facts = files.texts(config.annotations, CONTAINERD)
+function oci.containerd_facts(annotations, namespace)
+  local facts = files.texts(annotations, CONTAINERD)
   facts.runtime = namespace == "moby" and "docker" or "containerd"
-  local kind = type(config.annotations) == "table" and config.annotations["io.kubernetes.cri.container-type"]
-  facts.sandbox = kind == "sandbox" or nil
+  facts.sandbox = annotations["io.kubernetes.cri.container-type"] == "sandbox" or nil
   return facts
 end
 
@@ -102,14 +101,14 @@ function oci.containerd(id)
   for i, directory in ipairs(learnt) do
     here[i] = ("%s/%s/config.json"):format(directory, id)
   end
-  local config, why, path = first_json(paths, files.json)
+  local annotations, why, path = first_json(paths, files.annotations)
   if why == "missing" then
-    config, why, path = first_json(here, files.json_here)
+    annotations, why, path = first_json(here, files.annotations_here)
   end
-  if not config then
+  if not annotations then
     return nil, why
   end
-  return oci.containerd_facts(config, path:match("([^/]+)/%x+/config%.json$"))
+  return oci.containerd_facts(annotations, path:match("([^/]+)/%x+/config%.json$"))
 end
 
 local function home_of(uid)
@@ -198,11 +197,10 @@ end
 ---@return bpfnet.pod.Facts?
 ---@return string? why
 function oci.storage(id, path)
-  local config, why = first_json(in_storage(path, id .. "/userdata/config.json"), files.json)
-  if not config then
+  local annotations, why = first_json(in_storage(path, id .. "/userdata/config.json"), files.annotations)
+  if not annotations then
     return nil, why
   end
-  local annotations = type(config.annotations) == "table" and config.annotations or {}
   if annotations["io.container.manager"] == "libpod" then
     return podman_facts(id, path, annotations)
   end

@@ -15,7 +15,8 @@ local path = {}
 ---@field runtime? string what the path says, nil where it does not
 ---@field unit? string of systemd, for the kind "unit"
 
-local ID = ("%x"):rep(64)
+local ID_LENGTH = 64 -- digits
+local SHORTEST_UID = 32 -- without "-"
 
 -- What stands before the id of a container, in "PREFIX-ID.scope" and "PREFIX:ID".
 local RUNTIMES = {
@@ -32,33 +33,38 @@ local PARENTS = { docker = "docker", ecs = "docker" }
 
 -- The uid of a pod in "pod<uid>", "kubepods-burstable-pod<uid>.slice"; in a slice "-" is "_".
 local function pod_uid(component)
+  if not component:find("pod", 1, true) then
+    return nil
+  end
   local uid = component:match("^pod(%x[%x-]+)$") or component:match("kubepods[%w-]*%-pod(%x[%x_]+)%.slice$")
-  if uid and #uid >= 32 then
+  if uid and #uid >= SHORTEST_UID then
     return (uid:gsub("_", "-"))
   end
 end
 
 -- podman's pods: "machine-libpod_pod_<id>.slice", and "<id>" in "libpod_parent".
 local function podman_pod(component, parent)
-  local id = component:match("libpod_pod_(" .. ID .. ")%.slice$")
-  return id or (parent == "libpod_parent" and component:match("^" .. ID .. "$"))
+  if parent == "libpod_parent" and #component == ID_LENGTH then
+    return component:match("^%x+$")
+  end
+  local id = component:match("libpod_pod_(%x+)%.slice$")
+  return id and #id == ID_LENGTH and id
 end
 
 -- The id of a container and what its name says of the runtime; what only watches it is none.
 local function container(component, parent)
-  local lxc = component:match("^lxc%.payload%.(.+)$")
-  if lxc then
-    return "lxc:" .. lxc, "lxc"
-  end
-  local name = component:gsub("%.scope$", "")
-  local id = name:match("^" .. ID .. "$")
-  if id then
-    return id, PARENTS[parent]
-  end
-  local prefix
-  prefix, id = name:match("([^:]*)[-:](" .. ID .. ")$")
-  if id and not prefix:find("conmon", 1, true) then
-    return id, RUNTIMES[prefix]
+  local name = component:sub(-6) == ".scope" and component:sub(1, -7) or component
+  local id = name:sub(-ID_LENGTH)
+  if #id == ID_LENGTH and not id:find("%X") then
+    if #name == ID_LENGTH then
+      return id, PARENTS[parent]
+    end
+    local prefix, separator = name:sub(1, -ID_LENGTH - 2):match("[^:]*$"), name:sub(-ID_LENGTH - 1, -ID_LENGTH - 1)
+    if (separator == "-" or separator == ":") and not prefix:find("conmon", 1, true) then
+      return id, RUNTIMES[prefix]
+    end
+  elseif component:sub(1, 12) == "lxc.payload." then
+    return "lxc:" .. component:sub(13), "lxc"
   end
 end
 

@@ -10,12 +10,21 @@ local proc = {}
 
 local MAX_BYTES = 1 << 20 -- of a file in /proc
 
--- A container that is being made: the runtime itself, which has not become the container's program yet.
--- runc calls its own stages "runc:[0:PARENT]" to "runc:[2:INIT]".
-local STARTERS = { runc = true, crun = true, conmon = true }
+-- A container that is being made: the runtime itself, which has not become the container's program yet. runc
+-- calls its own stages "runc:[0:PARENT]" to "runc:[2:INIT]", and may be a copy of itself in memory.
+local RUNTIMES = { runc = true, crun = true, youki = true, conmon = true }
 
-local function is_starter(comm)
-  return STARTERS[comm] or comm:find("^runc:%[") ~= nil
+-- Nil also for "/", a file that is in no directory here.
+local function program(pid)
+  local exe = files.link(("/proc/%d/exe"):format(pid))
+  if exe and exe:find("memfd:runc", 1, true) then
+    return "runc"
+  end
+  return exe and exe:gsub(" %(deleted%)$", ""):match("[^/]+$")
+end
+
+local function is_starting(found)
+  return RUNTIMES[found.exe] or RUNTIMES[found.comm] or found.comm:find("^runc:%[") ~= nil
 end
 
 ---@class bpfnet.pod.Proc
@@ -39,12 +48,9 @@ function proc.first(directories)
   for _, directory in ipairs(directories) do
     local list = files.read(directory .. "/cgroup.procs", MAX_BYTES)
     local found = list and list:match("^%d+") and status(math.tointeger(tonumber(list:match("^%d+"))))
-    if found and not is_starter(found.comm) then
-      local exe = files.link(("/proc/%d/exe"):format(found.pid))
-      -- "/" of a file that is in no directory here
-      found.exe = exe and exe:match("[^/]+$")
-      found.exe = found.exe and found.exe:gsub(" %(deleted%)$", "")
-      return found
+    if found then
+      found.exe = program(found.pid)
+      return not is_starting(found) and found or nil
     end
   end
 end
@@ -96,16 +102,16 @@ function proc.by_shim(found, id)
   end
   local cwd = ("/proc/%d/cwd"):format(shim.pid)
   local text = files.read(("%s/../%s/config.json"):format(cwd, id), pod_files.MAX_BYTES)
-  local config = text and pod_files.decode(text)
+  local annotations = pod_files.annotations_in(text)
   local directory = (files.link(cwd) or ""):match("^(/.+)/[^/]+$")
-  if not config or not directory then
+  if not annotations or not directory then
     return nil
   end
   -- the same place from here: the next one is found as soon as it is made
   if files.inode(directory) == files.inode(cwd .. "/..") then
     oci.learn(directory)
   end
-  return oci.containerd_facts(config, directory:match("[^/]+$"))
+  return oci.containerd_facts(annotations, directory:match("[^/]+$"))
 end
 
 return proc
