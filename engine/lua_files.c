@@ -170,6 +170,8 @@ static int l_read(lua_State *L)
 		return fail(L, "open", path, errno);
 	if (!S_ISREG(st.st_mode))
 		return fail(L, "read", path, EINVAL);
+	if (st.st_size > max)
+		return fail(L, "read", path, EFBIG);
 	n = read_all(L, *fd, path, (size_t)max);
 	close_fd(fd);
 	return n;

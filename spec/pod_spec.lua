@@ -116,7 +116,8 @@ describe("bpfnet.pod", function()
     local identity = pod.of(c.cgroup)
     local told = {}
     local handle = pod.follow(function(id, who)
-      if id == c.cgroup then told[#told + 1] = who and pod.name(who) or "forgotten" end
+      local name = who and pod.name(who) or "forgotten"
+      if id == c.cgroup and name ~= told[#told] then told[#told + 1] = name end
     end)
     assert.is_false(identity.dead)
     w:rmdir(c.path)
@@ -149,6 +150,34 @@ describe("bpfnet.pod", function()
     assert.are.equal(4096, pod.stats().dead)
     assert.are.equal("unknown:" .. ("%064x"):format(5000):sub(1, 12), pod.name(pod.of(base + 5000)))
     assert.are.equal("unknown:" .. base + 1, pod.name(pod.of(base + 1)))
+  end)
+
+  -- Made without tracing them, then found all at once.
+  it("starts quickly where there are ten thousand cgroups", function()
+    if os.getenv("VMRUN") then return end -- an emulated machine takes its time to make them
+    local base = ("/bpfnet-many-%d"):format(bpf.now())
+    w:cgroup(base)
+    local text, status = helper.sh("cd %s%s && seq -f '%%064.0f' 10000 | xargs mkdir", MOUNT, base)
+    assert(status == 0, text)
+    local out = helper.code(([[
+      local pod = require("bpfnet.pod")
+      collectgarbage()
+      local kib, s = collectgarbage("count"), os.clock()
+      pod.start { root = %q }
+      print("start", (os.clock() - s) * 1000)
+      local known = 0
+      for _, one in ipairs(pod.list()) do known = known + (one.path:find(%q, 1, true) and 1 or 0) end
+      collectgarbage()
+      print("known", known)
+      print("kib", (collectgarbage("count") - kib) / 10)
+      print("lost", pod.stats().lost)]]):format(w.root, base), "--limit-mem 64")
+    helper.sh("cd %s%s && seq -f '%%064.0f' 10000 | xargs rmdir", MOUNT, base)
+    local number = {}
+    for key, value in out:gmatch("(%l+)\t([%d.]+)\n") do number[key] = tonumber(value) end
+    assert.are.equal(10000, number.known, out)
+    assert.are.equal(0, number.lost, out)
+    assert.is_true(number.start < 1000, out) -- ms of CPU; a callback may take a second
+    assert.is_true(number.kib < 4096, out) -- for a thousand
   end)
 
   it("gives one identity to all cgroups of a container", function()
