@@ -139,6 +139,36 @@ static __always_inline __u64 stage(const void *ev)
 }
 
 /*
+ * An atomic exchange: clang makes none for -mcpu=v2, and 5.10 and 5.11 have none. So the engine puts the
+ * instruction in the place of the constant, where the kernel takes it.
+ */
+#define EXCHANGE_MARK "0x62706e6574786368" /* "bpnetxch" */
+
+enum exchange {
+	EXCHANGED, /* `was` stood there, now it is `becomes` */
+	NOT_EXCHANGED,
+	CANT_EXCHANGE, /* not on this kernel */
+};
+
+/* Neither of them may be 2. */
+static __always_inline enum exchange compare_exchange(__u64 *at, __u64 was, __u64 becomes)
+{
+	__u64 found;
+
+	asm volatile("r6 = %[at]\n"
+		     "r7 = %[becomes]\n"
+		     "r8 = %[was]\n"
+		     "r0 = " EXCHANGE_MARK " ll\n"
+		     "%[found] = r0\n"
+		     : [found] "=r"(found)
+		     : [at] "r"(at), [was] "r"(was), [becomes] "r"(becomes)
+		     : "r0", "r6", "r7", "r8", "memory");
+	if (found == 2)
+		return CANT_EXCHANGE;
+	return found == was ? EXCHANGED : NOT_EXCHANGED;
+}
+
+/*
  * A wake-up costs the traced task microseconds. The first event after a pause wakes the reader at
  * once; then it looks by itself and moves until_ns ahead, so that what follows needs none.
  */

@@ -66,6 +66,8 @@ enum phase {
 /* A connection. Times are CLOCK_MONOTONIC, 0: there is none. */
 struct turns {
 	struct tcprequest_event ev; /* of the request that is open, or was the last */
+	__u64 told; /* start_ns of the request that was told last: by whom this atomically changed */
+	__u64 told_idle; /* the same, if nothing had come for so long */
 	__u64 last_ns; /* last byte of the response, or of the request as long as there is none */
 	__u64 end_ns; /* the same of the response before */
 	__u64 arrival_ns; /* of the first bytes that lie unread */
@@ -78,7 +80,7 @@ struct turns {
 	enum phase phase;
 	enum request_end closed; /* how, if closed_ns */
 	bool ready; /* ev's part that is the same for all requests is filled */
-	bool told_idle; /* what comes now may belong to the response that was told */
+	bool may_continue; /* what comes now may belong to the response that was told */
 	bool early; /* of the send that has not returned some was counted */
 	bool waited; /* it had to wait for room */
 	bool over; /* it began while there was something to read */
@@ -114,10 +116,7 @@ struct {
 	__type(value, struct reading);
 } readings SEC(".maps");
 
-/*
- * A request is told by whom puts it in here first: 5.10 has no other atomic operation that returns
- * something. Only the newest matter, for races last microseconds.
- */
+/* Where there is no atomic exchange, a request is told by whom puts it in here first. Only the newest matter. */
 struct claim {
 	__u64 sk;
 	__u64 start_ns;
@@ -134,12 +133,30 @@ struct {
 #define DUPLEX_MOST  8
 #define DUPLEX_NS    1000000000ULL /* then told as one, at most so long */
 
-static __always_inline bool claim(__u64 sk, __u64 start_ns)
+/*
+ * The task, the end of the connection and the sweep may want to tell the same request at the same time, on
+ * different CPUs. True for one of them.
+ */
+static __always_inline bool claim(struct turns *t, __u64 sk)
 {
-	struct claim key = { sk, start_ns };
+	struct claim key = { sk, t->ev.start_ns };
+	__u64 before = t->told;
 	__u8 one = 1;
 
-	return !bpf_map_update_elem(&claims, &key, &one, BPF_NOEXIST);
+	if (before == key.start_ns)
+		return false;
+	switch (compare_exchange(&t->told, before, key.start_ns)) {
+	case EXCHANGED:
+		return true;
+	case NOT_EXCHANGED:
+		return false;
+	case CANT_EXCHANGE:
+		break;
+	}
+	if (bpf_map_update_elem(&claims, &key, &one, BPF_NOEXIST))
+		return false;
+	t->told = key.start_ns;
+	return true;
 }
 
 static __always_inline __u64 since(__u64 later, __u64 earlier)
@@ -171,27 +188,53 @@ static __always_inline void judge_exchange(struct turns *t)
 	t->talked_over = t->crossed = false;
 }
 
-/* The request that is open is over. key: the struct sock, of which nothing is read. */
-static __noinline int tell(struct turns *t, __u64 key, enum request_end ended, __u64 now)
+/* What is known when it is over. last_ns: its last byte. */
+static __always_inline void finish(struct tcprequest_event *ev, bool answered, __u64 last_ns,
+				   enum request_end ended, __u64 now)
 {
-	struct tcprequest_event *ev = &t->ev;
-	bool answered = t->phase == PHASE_RESPONSE;
-
-	if (t->phase == PHASE_IDLE || !claim(key, ev->start_ns))
-		return 0;
 	ev->ts_ns = now;
 	ev->cpu = bpf_get_smp_processor_id();
 	ev->ended = ended;
 	ev->outcome = answered ? OUTCOME_ANSWERED : OUTCOME_UNANSWERED;
-	ev->total_ns = since(answered ? t->last_ns : now, ev->start_ns);
-	judge_exchange(t);
-	ev->duplex = t->duplex;
-	t->end_ns = answered ? t->last_ns : now;
-	t->told_idle = ended == REQUEST_END_IDLE;
-	t->phase = PHASE_IDLE;
-	if (!filter_passes((struct conn *)ev))
+	ev->total_ns = since(answered ? last_ns : now, ev->start_ns);
+}
+
+static __noinline int send(const struct tcprequest_event *ev)
+{
+	if (!filter_passes((const struct conn *)ev))
 		return 0;
-	return event_send(ev, sizeof(*ev), now);
+	return event_send(ev, sizeof(*ev), ev->ts_ns);
+}
+
+/* The request has been told, by whomever: only tasks and the end of the connection say so here. */
+static __always_inline void settle(struct turns *t)
+{
+	t->end_ns = t->phase == PHASE_RESPONSE ? t->last_ns : t->ev.ts_ns;
+	t->may_continue = t->told_idle == t->ev.start_ns;
+	t->phase = PHASE_IDLE;
+}
+
+/* The request that is open is over. key: the struct sock, of which nothing is read. */
+static __always_inline void tell(struct turns *t, __u64 key, enum request_end ended, __u64 now)
+{
+	if (t->phase == PHASE_IDLE)
+		return;
+	judge_exchange(t);
+	if (claim(t, key)) {
+		t->ev.duplex = t->duplex;
+		finish(&t->ev, t->phase == PHASE_RESPONSE, t->last_ns, ended, now);
+		send(&t->ev);
+	}
+	settle(t);
+}
+
+/* Before anything is done with an entry: the sweep may have told what was open. */
+static __always_inline void catch_up(struct turns *t)
+{
+	if (t->phase == PHASE_IDLE || t->told != t->ev.start_ns)
+		return;
+	judge_exchange(t);
+	settle(t);
 }
 
 static __always_inline __u64 task_start(void)
@@ -224,11 +267,15 @@ static __always_inline void owned_by_task(struct turns *t, const struct sock *sk
 
 static __always_inline void note_reading(const struct turns *t)
 {
-	struct reading r = { .cookie = t->ev.cookie, .nth = t->nth };
+	struct reading r = { .cookie = t->ev.cookie, .nth = t->nth }, *old;
 	__u32 tid = bpf_get_current_pid_tgid();
 
 	r.task_start = task_start();
-	bpf_map_update_elem(&readings, &tid, &r, BPF_ANY);
+	old = bpf_map_lookup_elem(&readings, &tid);
+	if (old)
+		*old = r; /* this thread's own, which takes less than to replace it */
+	else
+		bpf_map_update_elem(&readings, &tid, &r, BPF_ANY);
 }
 
 static __always_inline void set_via(struct tcprequest_event *ev)
@@ -311,7 +358,7 @@ static __always_inline bool response_moved(struct turns *t, const struct sock *s
 	bool first = t->phase == PHASE_REQUEST;
 
 	if (t->phase == PHASE_IDLE) {
-		if (!t->told_idle)
+		if (!t->may_continue)
 			return false;
 		begin_continued(t, sk, from_ns);
 	}

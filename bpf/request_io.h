@@ -64,7 +64,10 @@ static __always_inline struct turns *turns_of(const struct sock *sk, const bool 
 		fill(t, sk, trusted);
 	if (t->ev.side == SIDE_UNKNOWN)
 		t->ev.side = side_of(sk, sock_life(sk));
-	return t->ev.side == SIDE_UNKNOWN ? NULL : t;
+	if (t->ev.side == SIDE_UNKNOWN)
+		return NULL;
+	catch_up(t);
+	return t;
 }
 
 /*

@@ -250,7 +250,8 @@ int BPF_PROG(state, const struct sock *sk, int oldstate, int newstate)
 		t->closed_ns = now;
 		return 0;
 	}
-	return tell(t, key, t->closed, now);
+	tell(t, key, t->closed, now);
+	return 0;
 }
 
 SEC("tp_btf/tcp_destroy_sock")
@@ -269,14 +270,37 @@ int BPF_PROG(destroy, struct sock *sk)
 /* The engine runs this a few times in a second, and with 0 when nothing is attached any more. */
 volatile __u64 sweep_after_ns = 500000000;
 
-static __always_inline void sweep_one(struct turns *t, __u64 key, __u64 now)
+/* A copy: what is in the map may be changed by its tasks as soon as it is told. */
+__u64 swept[sizeof(struct tcprequest_event) / sizeof(__u64)];
+
+static __always_inline bool is_over(const struct turns *t, __u64 now)
 {
 	enum { STUCK_NS = 10000000000ULL };
-	bool sending = t->sending_ns && since(now, t->sending_ns) < STUCK_NS;
 
-	if (t->phase != PHASE_RESPONSE || sending || since(now, t->last_ns) < sweep_after_ns)
+	if (t->phase == PHASE_IDLE || t->told == t->ev.start_ns)
+		return false;
+	if (!sweep_after_ns)
+		return true;
+	if (t->sending_ns && since(now, t->sending_ns) < STUCK_NS)
+		return false;
+	return t->phase == PHASE_RESPONSE && since(now, t->last_ns) >= sweep_after_ns;
+}
+
+static __always_inline void sweep_one(struct turns *t, __u64 key, __u64 now)
+{
+	struct tcprequest_event *ev = (void *)swept;
+	bool answered = t->phase == PHASE_RESPONSE;
+	enum request_end ended = sweep_after_ns ? REQUEST_END_IDLE : REQUEST_END_DETACHED;
+	__u64 last_ns = t->last_ns;
+
+	*ev = t->ev;
+	if (!claim(t, key))
 		return;
-	tell(t, key, t->closed_ns ? t->closed : REQUEST_END_IDLE, now);
+	if (ended == REQUEST_END_IDLE)
+		t->told_idle = ev->start_ns;
+	ev->duplex = t->duplex;
+	finish(ev, answered, last_ns, t->closed_ns ? t->closed : ended, now);
+	send(ev);
 }
 
 SEC("iter/bpf_map_elem")
@@ -291,11 +315,9 @@ int sweep_requests(struct bpf_iter__bpf_map_elem *ctx)
 	t = bpf_map_lookup_elem(&requests, &key); /* what the iterator gives may not be sent */
 	if (!t)
 		return 0;
-	if (sweep_after_ns) {
+	if (is_over(t, now))
 		sweep_one(t, key, now);
-		return 0;
-	}
-	tell(t, key, t->closed_ns ? t->closed : REQUEST_END_DETACHED, now);
-	bpf_map_delete_elem(&requests, &key);
+	if (!sweep_after_ns)
+		bpf_map_delete_elem(&requests, &key);
 	return 0;
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include "caps.h"
 #include "code.h"
 #include "patch.h"
 #include "util.h"
@@ -10,6 +11,16 @@
 static const struct bpf_insn r0_is[] = {
 	{ .code = BPF_ALU64 | BPF_MOV | BPF_K },
 	{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = 1 },
+	{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = 2 },
+};
+
+/* if (*(u64 *)r6 == r8) it = r7; r0 = what was there */
+static const struct bpf_insn exchange[] = {
+	{ .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_0, .src_reg = BPF_REG_8 },
+	{ .code = BPF_STX | BPF_ATOMIC | BPF_DW,
+	  .dst_reg = BPF_REG_6,
+	  .src_reg = BPF_REG_7,
+	  .imm = BPF_CMPXCHG },
 };
 
 static const struct mark {
@@ -19,6 +30,7 @@ static const struct mark {
 	[PATCH_STAGE] = { 0x62706e6574737467ULL, 0 },
 	[PATCH_PCAP_ETHER] = { 0x62706e6574706365ULL, 1 },
 	[PATCH_PCAP_IP] = { 0x62706e6574706369ULL, 1 },
+	[PATCH_EXCHANGE] = { 0x62706e6574786368ULL, 2 },
 };
 
 /* What stands for a mark. */
@@ -81,6 +93,8 @@ static void choose_pieces(struct patch *p)
 		else
 			p->pieces[i] = (struct piece){ &r0_is[marks[i].otherwise], 1 };
 	}
+	if (caps_fetch())
+		p->pieces[PATCH_EXCHANGE] = (struct piece){ exchange, ARRAY_SIZE(exchange) };
 }
 
 /* Fills place; returns how many marks there are. */

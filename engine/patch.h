@@ -15,6 +15,7 @@ enum patch_mark {
 	PATCH_STAGE, /* bpf/probe.h, stage(): 0 sends the event */
 	PATCH_PCAP_ETHER, /* bpf/pcap.h, pcap_passes_ether(): 0 leaves the packet out */
 	PATCH_PCAP_IP, /* bpf/pcap.h, pcap_passes_ip(): likewise */
+	PATCH_EXCHANGE, /* bpf/probe.h, compare_exchange(): patch_program() knows what stands there */
 	PATCH_MARKS,
 };
 
