@@ -136,7 +136,9 @@ describe("real containers", function()
     local total = watch.guest and 3 or 24
     local churn = helper.start(("%s run %s/tests/runtime/churn.lua %s %d 3 %s %d %d"):format(helper.bpfnet,
       helper.root, node.dir, total, server.ip, APP, PROXY))
-    watched:until_true(watch.guest and 200 or 60, function() return not helper.read("/proc/" .. churn.pid .. "/stat") end)
+    watched:until_true(watch.guest and 200 or 60, function()
+      return not helper.read(("/proc/%d/stat"):format(churn.pid))
+    end)
     assert.are.same({ "", 0 }, { churn.stderr(), churn.wait() })
     watched:settle(12 * total)
     local expected = {}

@@ -28,33 +28,37 @@ local function client_of(ev)
   return ev.daddr, ev.dport, false
 end
 
-function Watch:add(ev)
-  local identity = pod.of_event(ev)
-  local address, port, client = client_of(ev)
+-- The connection that an event is of. Ends are used again: a second event of a kind is another connection's.
+function Watch:conn_of(address, port, what)
   local key = ("%s %d"):format(address, port)
   local conn = self.conns[key]
-  if not conn then
+  if not conn or conn[what] then
     conn = { address = address }
     self.conns[key] = conn
     self.order[#self.order + 1] = conn
   end
+  return conn
+end
+
+function Watch:add(ev)
+  local identity = pod.of_event(ev)
+  local address, port, client = client_of(ev)
   local what = ev.probe:sub(4) .. (ev.probe ~= "tcpclose" and "" or client and "_client" or "_server")
-  local old = conn[what]
-  conn[what] = (old and old .. "+" or "") .. name_of(identity)
+  local conn = self:conn_of(address, port, what)
+  conn[what] = name_of(identity)
   conn[what .. "_identity"] = identity
   conn[what .. "_event"] = ev
   self.events = self.events + 1
 end
 
----Attaches the three probes to the connections to these ports.
+---Attaches the three probes to the connections to these ports. They share the ring of what tells of
+---containers, so all comes in order.
 ---@param ports integer[]
 ---@return table watch {events= how many came}; :close() it
 function watch.attach(ports)
   local w = setmetatable({ conns = {}, order = {}, events = 0, probes = {} }, Watch)
-  local buffer = 1 << 24 -- nobody reads while pods are being made
   for i, name in ipairs { "tcpconnect", "tcpaccept", "tcpclose" } do
-    w.probes[i] = bpf.attach(name, { filter = { port = ports }, buffer = buffer },
-      function(ev) w:add(ev) end)
+    w.probes[i] = bpf.attach(name, { filter = { port = ports } }, function(ev) w:add(ev) end)
   end
   return w
 end
