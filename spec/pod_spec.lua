@@ -316,6 +316,18 @@ describe("bpfnet.pod", function()
     assert.are.equal("idle", bpf.run(1))
   end)
 
+  it("has examples that run", function()
+    local n = 0
+    for code in helper.read(helper.root .. "/lua/pods.md"):gmatch("```lua\n(.-)```") do
+      n = n + 1
+      local text, status = helper.code(code .. "os.exit(0, true)")
+      assert.are.equal(0, status, text)
+      assert.is_nil(text:find("bpfnet:", 1, true), text)
+      if code:find("of_addr", 1, true) then assert.are.equal("shop/cart-0\n", text) end
+    end
+    assert.are.equal(4, n)
+  end)
+
   it("learns of new cgroups from the tree alone where the probe can't be had", function()
     local try_attach = bpf.try_attach
     bpf.try_attach = function() return nil, "not here" end -- luacheck: ignore

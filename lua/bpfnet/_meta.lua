@@ -132,6 +132,7 @@ function Map:clear() end
 ---@field fields string[] of its event, in order
 ---@field maps table<string, bpf.Map> by name; of a probe that is loaded
 ---@field points? bpf.PointInfo[] as they are now; nil for a probe that has none
+---@field background fun(self): bpf.Probe its events go on coming, but bpf.run() does not wait for them alone
 local Probe = {}
 
 ---Attaches a probe that was loaded or detached. Raises if the kernel refuses.
@@ -204,6 +205,7 @@ function Probe:stats() end
 function Probe:inject(event) end
 
 ---@class bpf.Timer
+---@field background fun(self): bpf.Timer it goes on, but bpf.run() does not wait for it alone
 local Timer = {}
 
 ---Stops the timer for good. May be called twice.
