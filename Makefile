@@ -119,6 +119,7 @@ deps:
 		apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	fi
 	$(Q)tests/runtime/programs.sh fetch
+	$(Q)tests/runtime/containers.sh fetch
 
 # Each through a make of its own: what deps installs is looked for when make starts.
 demo: deps

@@ -36,16 +36,16 @@ packages=(containerd runc containernetworking-plugins busybox-static curl)
 
 # Options first, then images.
 up() { # DIR ...
-	local dir whole=''
+	local dir whole='' own=(--net)
 	dir=$(realpath -m "$1") && sweep "${dir%/*}" && mkdir -p "${dir%/*}" && mkdir "$dir" ||
 		fail 1 "cannot make $1"
 	shift
 	if [ "${1-}" = whole ]; then
-		whole=1
+		whole=1 own=()
 		shift
 	fi
 	[ ${#dir} -lt 80 ] || fail 1 "the path of a socket in $dir would be too long"
-	exec unshare --mount --propagation private $([ -n "$whole" ] || echo --net) \
+	exec unshare --mount --propagation private "${own[@]}" \
 		bash "$here/containers_serve.sh" "$root" "$dir" "$whole" "$@"
 }
 
