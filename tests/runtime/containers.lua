@@ -92,7 +92,7 @@ end
 local count = 0
 
 ---Starts one; in a guest it has the whole machine. It ends with this process at the latest.
----@param images? table<string,string[]> further images: programs by name
+---@param images? table<string,string[]> images with programs, APP and PROXY or others: paths by name
 ---@return table node as open() gives; an error if it does not start
 function containers.up(images)
   count = count + 1
@@ -100,9 +100,10 @@ function containers.up(images)
   local dir = ("%s/node-%dx%d"):format(whole and "/run/bpfnet" or here .. "/../../.output/containers",
     bpf.now() // 1000, count)
   dir = sh("realpath -m " .. quote(dir)):match("[^\n]+")
-  local words, names = {}, { containers.APP, containers.PROXY }
-  for _, name in ipairs(names) do words[#words + 1] = quote(name .. "=") end
-  for name, programs in pairs(images or {}) do
+  local all = { [containers.APP] = {}, [containers.PROXY] = {} }
+  for name, programs in pairs(images or {}) do all[name] = programs end
+  local words, names = {}, {}
+  for name, programs in pairs(all) do
     names[#names + 1] = name
     words[#words + 1] = quote(name .. "=" .. table.concat(programs, ","))
   end

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-# containers_image.sh ARCHIVE IMAGE=FILE,FILE...... - makes images without a registry: one archive, in the
+# containers_image.sh ARCHIVE IMAGE=FILE,FILE... - makes images without a registry: one archive, in the
 # format of `docker save`, that `ctr images import` takes.
 #
 # They share a layer with busybox and all its names; another has the given programs in /bin and the libraries
@@ -10,19 +10,25 @@ set -eu
 archive=$1
 shift
 busybox=$(PATH=/bin:/usr/bin:$PATH type -P busybox)
+machine=$(uname -m)-linux-gnu
 work=$(mktemp -d "$archive.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
-libraries() { # program: those that are loaded with it, the loader among them
-	ldd "$1" 2>/dev/null | grep -o '/[^ ]*' || true
+# Those that are loaded with a program, which may be unpacked somewhere with libraries of its own.
+libraries() { # program
+	local own
+	own=$(realpath "${1%/*}/../lib/$machine" 2>/dev/null) || own=''
+	LD_LIBRARY_PATH=$own${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} ldd "$1" 2>/dev/null | grep -o '/[^ ]*' || true
 }
 
-add_program() { # layer program
-	local library
+add_program() { # layer program: libraries where every loader looks, the loader where the program looks
+	local library to
 	cp "$2" "$1/bin/"
 	libraries "$2" | while read -r library; do
-		mkdir -p "$1${library%/*}"
-		cp -n -L "$library" "$1$library"
+		to=$1/usr/lib/$machine
+		[[ ${library##*/} != ld-* ]] || to=$1${library%/*}
+		mkdir -p "$to"
+		cp -n -L "$library" "$to/"
 	done
 }
 
@@ -32,6 +38,7 @@ base_layer() { # layer
 	cp "$busybox" "$1/bin/"
 	"$1/bin/busybox" --install "$1/bin"
 	echo 'root:*:0:0:root:/:/bin/sh' >"$1/etc/passwd"
+	echo 'root:*:0:' >"$1/etc/group"
 }
 
 layer() { # name command...: made by the command, which gets its directory first

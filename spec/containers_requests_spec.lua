@@ -1,0 +1,107 @@
+-- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+-- Requests to a real service in a pod: curl, haproxy as its sidecar, nginx. Each request is seen at all four
+-- ends, with the right container, and what the sidecar keeps it for is what it was told to.
+
+local helper = require "helper"
+local services = require "services"
+local containers = require "containers"
+local pod = require "bpfnet.pod"
+
+local APP = 20000 + bpf.now() // 1000 % 10000
+local PROXY = APP + 10000
+local KEPT_MS = 20
+
+local node, quick, slow
+
+-- Which end it is, by name, and who is there.
+local function place(side, sport, dport, identity)
+  return ("%s %s %s"):format((side == "connect" and dport or sport) == PROXY and "proxy" or "app", side,
+    identity.pod and pod.name(identity) or "no pod")
+end
+
+local function expected(name, count)
+  return { ["proxy connect no pod"] = count, ["proxy accept " .. name .. "/istio-proxy"] = count,
+    ["app connect " .. name .. "/istio-proxy"] = count, ["app accept " .. name .. "/app"] = count }
+end
+
+-- Attaches tcprequest, fetches, and lets events come until there are so many and none for a while.
+local function watch(on_event, fields, count, command)
+  local seen = 0
+  local probe <close> = bpf.attach("tcprequest", { filter = { port = { APP, PROXY } }, fields = fields },
+    function(...)
+      seen = seen + 1
+      on_event(...)
+    end)
+  local child = helper.start(node:command(command))
+  local last, since = -1, bpf.now()
+  local timer
+  timer = bpf.every(0.05, function()
+    if seen ~= last then last, since = seen, bpf.now() end
+    if bpf.now() - since > (seen >= count and 1 or 10) * 1e9 then bpf.stop() end
+  end)
+  bpf.run(60)
+  timer:close()
+  assert.are.equal(0, child.wait())
+  assert.are.equal(0, probe:stats().dropped)
+end
+
+local function urls(p, count)
+  return ("'http://%s:%d/64?[1-%d]'"):format(p.ip, PROXY, count)
+end
+
+describe("requests to a real service", function()
+  local missing = services.missing()
+  setup(function()
+    if missing ~= "" then return end
+    node = containers.up(services.images())
+    quick = node:pod(services.pod { namespace = "shop", name = "api-0", port = APP, proxy_port = PROXY })
+    slow = node:pod(services.pod { namespace = "shop", name = "slow-0", port = APP, proxy_port = PROXY,
+      delay_ms = KEPT_MS })
+    for _, p in ipairs { quick, slow } do services.wait(p, { APP, PROXY }) end
+    pod.start()
+  end)
+  teardown(function()
+    pod.stop()
+    if node then node:down() end
+  end)
+
+  local function test(name, f)
+    it(name, function()
+      if not node then return pending("needs what `make deps` fetches: " .. missing) end
+      f()
+    end)
+  end
+
+  test("are seen at all four ends, with their names, each once", function()
+    local counts = {}
+    watch(function(cgroup, task_cgroup, netns, netns_cookie, side, sport, dport)
+      local at = place(side, sport, dport, pod.of(cgroup, task_cgroup, netns, netns_cookie))
+      counts[at] = (counts[at] or 0) + 1
+    end, { "cgroup", "task_cgroup", "netns", "netns_cookie", "side", "sport", "dport" }, 4000,
+      ("for i in 1 2 3 4; do curl -s -o /dev/null %s & done; wait"):format(urls(quick, 250)))
+    assert.are.same(expected("shop/api-0", 1000), counts)
+  end)
+
+  test("are kept by the sidecar for as long as it was told to, each told from the others", function()
+    local counts, at_app, via, kept = {}, {}, {}, {}
+    watch(function(ev)
+      local at = place(ev.side, ev.sport, ev.dport, pod.of_event(ev))
+      counts[at] = (counts[at] or 0) + 1
+      if at == "app connect shop/slow-0/istio-proxy" then
+        at_app[("%d %d"):format(ev.via_cookie, ev.via_nth)] = ev
+      elseif at == "proxy accept shop/slow-0/istio-proxy" then
+        via[#via + 1] = ev
+      end
+    end, nil, 4 * 30, "curl -s -o /dev/null " .. urls(slow, 30))
+    assert.are.same(expected("shop/slow-0", 30), counts)
+    for _, ev in ipairs(via) do
+      local onward = at_app[("%d %d"):format(ev.cookie, ev.nth)]
+      assert.is_truthy(onward, "request " .. ev.nth .. " went nowhere")
+      kept[#kept + 1] = (onward.start_ns - ev.start_ns) / 1e6
+      assert.is_true(onward.ttfb_ns <= ev.ttfb_ns)
+    end
+    table.sort(kept)
+    assert.is_true(kept[1] > KEPT_MS - 1.5, "kept for " .. kept[1] .. " ms")
+    assert.is_true(kept[15] < KEPT_MS + 15, "kept for " .. kept[15] .. " ms")
+  end)
+end)
