@@ -320,6 +320,8 @@ function Source:stop()
   self.state = "stopped"
 end
 
+Source.__close = Source.stop
+
 ---@return table stats state, path, runtime, mode, pods, containers, failures
 function Source:stats()
   local pods, containers = 0, 0

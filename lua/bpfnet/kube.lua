@@ -214,6 +214,8 @@ function Source:stop()
   end
 end
 
+Source.__close = Source.stop
+
 ---@return table stats server, node, odd (objects that are no pods), watches: a list of { path, state, version,
 ---  lists, failures }
 function Source:stats()
@@ -227,8 +229,8 @@ function Source:stats()
 end
 
 local OPTIONS = {
-  server = "string", token = "string", token_file = "string", ca_file = "string", ca_data = "string",
-  cert_file = "string", cert_data = "string", key_file = "string", key_data = "string", insecure = "boolean",
+  server = "string", unix_socket = "string", token = "string", token_file = "string",
+  ca_file = "string", ca_data = "string", cert_file = "string", cert_data = "string", key_file = "string", key_data = "string", insecure = "boolean",
   kubeconfig = "string", context = "string", account = "string", node = "string", prefix = "string",
   peers = "string",
 }
@@ -255,6 +257,7 @@ end
 
 ---@class bpfnet.KubeOpts
 ---@field server? string URL; else a kubeconfig, else the service account of the pod that this runs in
+---@field unix_socket? string path, with server: of `kubectl proxy --unix-socket`
 ---@field token? string
 ---@field token_file? string read again for each request
 ---@field ca_file? string

@@ -10,11 +10,13 @@ local retry = require("bpfnet.retry")
 local watch = {}
 
 local PAGE = 250 -- objects; read by one callback, which has a second
-local LIST_SECONDS = 30
-local WATCH_SECONDS = 300 -- for which a watch is asked; half to all of it
-local STALL_SECONDS = 150 -- bookmarks come every minute: a connection that is silent for longer is dead
+local HASTE_NS = 10000000000 -- a version that is too old so soon after it was new is no accident
 local MAX_LINE = 32 << 20
 local GONE = 410 -- HTTP's: this version is too old
+
+---Times in seconds. `watch`: for how long one is asked, half to all of it. `stall`: bookmarks come every
+---minute, so a connection that is silent for longer is dead.
+watch.seconds = { page = 30, watch = 300, stall = 150 }
 
 ---@class bpfnet.KubeWatch
 ---@field state string "starting", "listing", "watching", "dead", "stopped"
@@ -34,7 +36,8 @@ Watch.__index = Watch
 ---@param opts bpfnet.KubeWatchOpts
 ---@return bpfnet.KubeWatch
 function watch.new(opts)
-  return setmetatable({ opts = opts, state = "stopped", objects = {}, lists = 0 }, Watch)
+  return setmetatable({ opts = opts, state = "stopped", objects = {}, lists = 0,
+    listed_ns = 0 }, Watch)
 end
 
 local function escape(text)
@@ -60,7 +63,7 @@ end
 
 local function fail(self, message, hint)
   close(self)
-  self.state = "dead"
+  self.state, self.restarted = "dead", nil
   self.again:failed(message, hint)
 end
 
@@ -85,7 +88,7 @@ local function refusal(status, body)
   return ("HTTP status %d%s"):format(status, type(message) == "string" and ": " .. message or ""), HINTS[status]
 end
 
-local CREDENTIALS = { "ca_file", "ca_data", "cert_file", "cert_data", "key_file", "key_data", "insecure" }
+local CONNECTION = { "unix_socket", "ca_file", "ca_data", "cert_file", "cert_data", "key_file", "key_data", "insecure" }
 
 -- Asks with the credentials of now.
 local function get(self, query, opts)
@@ -97,7 +100,7 @@ local function get(self, query, opts)
   close(self)
   local request = { url = url(self, query), http2 = false, on_headers = opts.on_headers, on_data = opts.on_data,
     timeout = opts.timeout, stall_timeout = opts.stall_timeout }
-  for _, name in ipairs(CREDENTIALS) do
+  for _, name in ipairs(CONNECTION) do
     request[name] = config[name]
   end
   request.headers = { accept = "application/json", authorization = token and "Bearer " .. token or nil }
@@ -143,12 +146,14 @@ local function listed(self)
       remove(self, uid, { metadata = { uid = uid } })
     end
   end
+  self.listed_ns, self.restarted = bpf.now(), nil
   self.again:worked()
   start_watch(self)
 end
 
 local function take_page(self, status, body)
-  if status == GONE then -- between two pages: from the start
+  if status == GONE and not self.restarted then -- between two pages: from the start
+    self.restarted = true
     return list(self)
   elseif status ~= 200 then
     return fail(self, refusal(status, body))
@@ -177,7 +182,7 @@ list = function(self, continue)
   end
   self.state = "listing"
   get(self, { limit = PAGE, continue = continue }, {
-    timeout = LIST_SECONDS,
+    timeout = watch.seconds.page,
     on_data = function(piece) pieces[#pieces + 1] = piece end,
     on_done = function(status, err)
       if err then
@@ -193,6 +198,9 @@ end
 local function relist(self)
   close(self)
   self.version = nil
+  if bpf.now() - self.listed_ns < HASTE_NS then
+    return fail(self, "a version that was just listed is too old for a watch")
+  end
   list(self)
 end
 
@@ -266,8 +274,8 @@ start_watch = function(self)
   local pieces, other, good, began_ns = {}, {}, false, bpf.now()
   self.state = "watching"
   get(self, { watch = "1", allowWatchBookmarks = "true", resourceVersion = self.version,
-    timeoutSeconds = math.random(WATCH_SECONDS // 2, WATCH_SECONDS) }, {
-    stall_timeout = STALL_SECONDS,
+    timeoutSeconds = math.random(watch.seconds.watch // 2, watch.seconds.watch) }, {
+    stall_timeout = watch.seconds.stall,
     on_headers = function(status)
       good = status == 200
       if good then

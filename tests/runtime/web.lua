@@ -66,13 +66,13 @@ local function start(command, folder, socket)
   error(command .. " did not start: " .. web.read(folder .. "/log"))
 end
 
----An authority, and what it signs: FOLDER/ca.pem, NAME.pem and NAME.key for each name.
+---An authority, and what it signs for each name and 127.0.0.1: FOLDER/ca.pem, NAME.pem, NAME.key.
 function web.certificates(folder, ...)
   local text = sh([[cd %s && key() { openssl ecparam -name prime256v1 -genkey -noout -out $1.key; } &&
     key ca && openssl req -x509 -key ca.key -subj /CN=authority -days 2 -out ca.pem]], folder)
   for _, name in ipairs({ ... }) do
     text = text .. sh([[cd %s && openssl ecparam -name prime256v1 -genkey -noout -out %s.key &&
-      openssl req -new -key %s.key -subj /CN=%s -out %s.csr && echo subjectAltName=DNS:%s >%s.ext &&
+      openssl req -new -key %s.key -subj /CN=%s -out %s.csr && echo subjectAltName=DNS:%s,IP:127.0.0.1 >%s.ext &&
       openssl x509 -req -in %s.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile %s.ext -out %s.pem]],
       folder, name, name, name, name, name, name, name, name, name)
     assert(#web.read(folder .. "/" .. name .. ".pem") > 0, text)
