@@ -393,7 +393,8 @@ describe("bpfnet.kube_config", function()
     assert.are.same({ server = "https://h:1", ca_file = path:match("^.*/") .. "ca.crt", insecure = true,
       token_file = "/t" }, found)
     found = assert(read([[{"current-context": "a",
-      "contexts": [{"name": "a", "context": {"cluster": "c", "user": "u"}}], "clusters": [{"name": "c", "cluster": {"server": "https://h:2", "certificate-authority-data": "aGk="}}],
+      "contexts": [{"name": "a", "context": {"cluster": "c", "user": "u"}}],
+      "clusters": [{"name": "c", "cluster": {"server": "https://h:2", "certificate-authority-data": "aGk="}}],
       "users": [{"name": "u", "user": {"token": "x"}}]}]]))
     assert.are.same({ server = "https://h:2", ca_data = "hi", token = "x" }, found)
   end)
