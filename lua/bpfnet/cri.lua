@@ -15,10 +15,9 @@ local store = require("bpfnet.cri_store")
 
 local cri = {}
 
-local SECONDS = 5 -- for an answer that is no stream
-local CHECK = 60 -- seconds between lists while events come: what they left out, and whether it still lives
-local POLL = 10 -- seconds between lists without events
-local APART = 0.2 -- seconds between lists at least
+---Seconds: `answer`, for one that is no stream; `check`, between lists while events come: what those left
+---out, and whether the runtime still lives; `poll`, between lists without events; `apart`, at least.
+cri.seconds = { answer = 5, check = 60, poll = 10, apart = 0.2 }
 
 ---Where runtimes have their sockets.
 cri.sockets = {
@@ -30,8 +29,8 @@ cri.sockets = {
   "/run/cri-dockerd.sock",
 }
 
--- The older name is all that containerd before 1.5 has (Debian 11).
-local SERVICES = { "runtime.v1.RuntimeService", "runtime.v1alpha2.RuntimeService" }
+---By which names the interface is asked for. The older one is all that containerd before 1.6 has (Debian 11).
+cri.services = { "runtime.v1.RuntimeService", "runtime.v1alpha2.RuntimeService" }
 
 ---@class bpfnet.CriSource
 ---@field state string "starting", "alive", "dead", "stopped"
@@ -115,7 +114,7 @@ local function list_soon(self)
     return
   end
   local waited = (bpf.now() - self.listed_ns) / 1e9
-  after(self, "soon", math.max(0, APART - waited), list)
+  after(self, "soon", math.max(0, cri.seconds.apart - waited), list)
 end
 
 local function ask_for_ips(self, ids)
@@ -126,7 +125,7 @@ local function ask_for_ips(self, ids)
   call(self, "PodSandboxStatus", {
     request = protobuf.encode(messages.PodSandboxStatusRequest, { pod_sandbox_id = id }),
     response = messages.PodSandboxStatusResponse,
-    timeout = SECONDS,
+    timeout = cri.seconds.answer,
     on_message = function(answer)
       if answer.status then
         self.store:add_pod(answer.status).asked = true
@@ -145,7 +144,7 @@ local function listed(self, pods, containers)
   self.store:replace(pods, containers)
   self.state = "alive"
   self.again:worked()
-  after(self, "poll", self.mode == "polling" and POLL or CHECK, list)
+  after(self, "poll", cri.seconds[self.mode == "polling" and "poll" or "check"], list)
   ask_for_ips(self, self.store:without_ip())
   if self.again_soon then
     self.again_soon = nil
@@ -158,7 +157,7 @@ list = function(self)
   self.listed_ns = bpf.now()
   call(self, "ListPodSandbox", {
     response = messages.ListPodSandboxResponse,
-    timeout = SECONDS,
+    timeout = cri.seconds.answer,
     on_message = function(answer) pods = answer.items end,
     on_done = function(err)
       if err then
@@ -166,7 +165,7 @@ list = function(self)
       end
       call(self, "ListContainers", {
         response = messages.ListContainersResponse,
-        timeout = SECONDS,
+        timeout = cri.seconds.answer,
         on_message = function(answer) containers = answer.containers end,
         on_done = function(err2)
           if not err2 then
@@ -258,16 +257,16 @@ end
 -- Asks the nth socket by the older service's name if it doesn't know the newer one.
 connect = function(self, nth, service)
   local version
-  self.nth, self.path, self.service = nth, self.found[nth], service or SERVICES[1]
+  self.nth, self.path, self.service = nth, self.found[nth], service or cri.services[1]
   call(self, "Version", {
     response = messages.VersionResponse,
-    timeout = SECONDS,
+    timeout = cri.seconds.answer,
     on_message = function(answer) version = answer end,
     on_done = function(err, code)
       if version and not err then
         connected(self, version)
-      elseif code == grpc.UNIMPLEMENTED and self.service == SERVICES[1] then
-        connect(self, nth, SERVICES[2])
+      elseif code == grpc.UNIMPLEMENTED and self.service == cri.services[1] then
+        connect(self, nth, cri.services[2])
       elseif code == grpc.UNIMPLEMENTED then
         try_next(self, "is no CRI socket: " .. err)
       else

@@ -129,7 +129,14 @@ function grpc.call(call)
     body = grpc.frame(call.request or ""),
     headers = headers,
     timeout = call.timeout,
-    on_data = function(piece) take(call, self, piece) end,
+    on_headers = function(status, got)
+      self.is_grpc = status == 200 and (got["content-type"] or ""):find("^application/grpc") ~= nil
+    end,
+    on_data = function(piece)
+      if self.is_grpc then
+        take(call, self, piece)
+      end
+    end,
     on_done = function(status, got, trailers, err)
       local message, code = outcome(status, got, trailers, err)
       if not message and not self.is_between() then

@@ -229,10 +229,10 @@ function Source:stats()
 end
 
 local OPTIONS = {
-  server = "string", unix_socket = "string", token = "string", token_file = "string",
-  ca_file = "string", ca_data = "string", cert_file = "string", cert_data = "string", key_file = "string", key_data = "string", insecure = "boolean",
-  kubeconfig = "string", context = "string", account = "string", node = "string", prefix = "string",
-  peers = "string",
+  server = "string", unix_socket = "string", token = "string", token_file = "string", ca_file = "string",
+  ca_data = "string", cert_file = "string", cert_data = "string", key_file = "string", key_data = "string",
+  insecure = "boolean", kubeconfig = "string", context = "string", account = "string", node = "string",
+  prefix = "string", peers = "string",
 }
 
 local function check(opts)

@@ -50,8 +50,9 @@ local function is_socket(path)
   return select(2, sh("test -S %s", path)) == 0
 end
 
--- Starts a command in the background and waits for its socket; it ends in 5 minutes by itself at the latest.
-local function start(command, folder, socket)
+---Starts a command in the background and waits for its socket; it ends in 5 minutes by itself at the latest.
+---@return table server server.close()
+function web.start(command, folder, socket)
   local pid = sh("cd %s && { %s timeout 300 %s >>%s/log 2>&1 </dev/null & echo $!; }", folder, env(), command,
     folder):match("%d+")
   for _ = 1, 200 do
@@ -90,14 +91,14 @@ function web.nginx(folder, servers, socket)
       client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3; uwsgi_temp_path t4; scgi_temp_path t5;
       %s
     }]]):format(servers))
-  return start(("nginx -p %s -c %s/nginx.conf -e %s/nginx.log"):format(folder, folder, folder), folder, socket)
+  return web.start(("nginx -p %s -c %s/nginx.conf -e %s/nginx.log"):format(folder, folder, folder), folder, socket)
 end
 
 ---Starts the server that answers as a Kubernetes API server was recorded to, on FOLDER/kube.sock. What it does
 ---otherwise is said by files in FOLDER: see kube_replay.py.
 function web.kube(folder)
   os.remove(folder .. "/kube.sock")
-  return start(("python3 %s/kube_replay.py %s %s/kube_exchange.json"):format(sh("realpath %s", here):gsub("\n", ""),
+  return web.start(("python3 %s/kube_replay.py %s %s/kube_exchange.json"):format(sh("realpath %s", here):gsub("\n", ""),
     folder, sh("realpath %s", here):gsub("\n", "")), folder, folder .. "/kube.sock")
 end
 
