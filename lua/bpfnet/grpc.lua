@@ -10,6 +10,7 @@ local protobuf = require("bpfnet.protobuf")
 local grpc = {}
 
 local MAX_MESSAGE = 64 << 20 -- bytes; a node's list of pods has some 100 KiB
+local TRIES = 8
 
 ---Codes of grpc-status that callers ask for.
 grpc.UNIMPLEMENTED = 12
@@ -60,13 +61,14 @@ local function unescape(text)
   return (text:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
 end
 
--- What the end of the response says: nothing if the call was done.
+-- What the end of the response says: nothing if the call was done. Whoever refuses a call that is still being
+-- sent says so and resets the stream: then there is a status, and an error of libcurl's after it.
 local function outcome(status, headers, trailers, err)
   local code = trailers["grpc-status"] or headers["grpc-status"] -- the latter without any message
-  if err then
-    return err
-  elseif code == "0" then
+  if code == "0" then
     return nil
+  elseif not code and err then
+    return err
   elseif code then
     local message = unescape(trailers["grpc-message"] or headers["grpc-message"] or "")
     return ("%s (gRPC status %s)"):format(message, code), tonumber(code)
@@ -111,15 +113,14 @@ local function close(self)
   self.request:close()
 end
 
----Calls a method.
----@param call bpfnet.GrpcCall
----@return table handle handle:close() cancels: then on_done is not called
-function grpc.call(call)
-  local self = { close = close }
-  local headers = { ["content-type"] = "application/grpc", te = "trailers" }
-  for name, value in pairs(call.headers or {}) do
-    headers[name] = value
-  end
+-- What libcurl 7.88 says of one in seven calls that are refused while they are being sent: the answer, which
+-- came, is lost. Nothing was done there, so the call may be made again.
+local function is_lost(self, status, err)
+  return not status and err and err:find("HTTP/?2") and self.tries < TRIES
+end
+
+local function send(call, self)
+  self.tries = self.tries + 1
   self.feed, self.is_between = grpc.reader()
   self.request = bpf.http({
     url = (call.url or "http://localhost") .. "/" .. call.method,
@@ -127,7 +128,7 @@ function grpc.call(call)
     http2 = "prior",
     method = "POST",
     body = grpc.frame(call.request or ""),
-    headers = headers,
+    headers = self.headers,
     timeout = call.timeout,
     on_headers = function(status, got)
       self.is_grpc = status == 200 and (got["content-type"] or ""):find("^application/grpc") ~= nil
@@ -139,13 +140,26 @@ function grpc.call(call)
     end,
     on_done = function(status, got, trailers, err)
       local message, code = outcome(status, got, trailers, err)
-      if not message and not self.is_between() then
+      if is_lost(self, status, err) then
+        return send(call, self)
+      elseif not message and not self.is_between() then
         message = "the last answer is cut off"
       end
       self.closed = true
       call.on_done(message, code)
     end,
   })
+end
+
+---Calls a method.
+---@param call bpfnet.GrpcCall
+---@return table handle handle:close() cancels: then on_done is not called
+function grpc.call(call)
+  local self = { close = close, tries = 0, headers = { ["content-type"] = "application/grpc", te = "trailers" } }
+  for name, value in pairs(call.headers or {}) do
+    self.headers[name] = value
+  end
+  send(call, self)
   return self
 end
 
