@@ -195,7 +195,8 @@ static const struct sym *find(uint64_t addr)
 	uint32_t low = 0, high = table.n;
 	const struct sym *sym;
 
-	if (!table.n || at > UINT32_MAX || at < table.syms[0].at)
+	/* An address below all of them wraps around to one that may be near the kernel's end. */
+	if (!table.n || addr < table.base || at > UINT32_MAX || at < table.syms[0].at)
 		return NULL;
 	while (high - low > 1) {
 		uint32_t mid = low + (high - low) / 2;
