@@ -11,8 +11,8 @@
 --                       destination's; addr an address or network; netns and cgroup are
 --                       numbers or paths
 --   --pod --namespace --container --sidecar --label
---                     only of these containers: --pod shop/cart-* (NAMESPACE/NAME or
---                     NAME, with * and ?), --sidecar, --label app=cart
+--                       only of these containers: --pod 'shop/cart-*' (NAMESPACE/NAME or
+--                       NAME, with * and ?), --sidecar, --label app=cart
 --   --duration SECONDS  stop by itself
 --   --json, --csv       for programs: a row per destination and interval ("span": "interval"),
 --                       at the end one per destination for the whole time ("span": "total")
@@ -27,6 +27,7 @@
 --
 -- columns:
 --   COMM         the process that called connect()
+--   POD          NAMESPACE/POD/CONTAINER, "docker:web", "unknown:ID"; on a node that has containers
 --   DESTINATION  address and port
 --   TRIED OK FAILED  attempts whose outcome came in this interval; what still waits for an
 --                answer counts when the outcome is known
@@ -46,6 +47,8 @@ local args = require("bpfnet.args")
 local hist = require("bpfnet.hist")
 local live = require("bpfnet.live")
 local out = require("bpfnet.out")
+local pod = require("bpfnet.pod")
+local pod_column = require("bpfnet.pod_column")
 local script = require("bpfnet.script")
 local top = require("bpfnet.top")
 
@@ -54,6 +57,8 @@ local opt = args.parse(arg, {
   rows = { type = "integer", min = 1, default = 20 },
   failed = { type = "flag" },
 })
+
+local HOST = {}
 
 local function new_record()
   return { attempts = 0, failed = 0, rx = 0, tx = 0, latency = hist.new({ unit = "ns" }), errors = {} }
@@ -74,14 +79,20 @@ local now, total = top.new({ make = new_record }), top.new({ make = new_record }
 -- Added up in the kernel: a node that connects a lot is the one that has no time for us.
 local probe = script.load("tcpconnect", { filter = opt.filter })
 local outcomes = probe:aggregate({
-  by = { "comm", "daddr", "dport", "error" }, hist = "latency_ns", min = "latency_ns", max = "latency_ns",
+  by = { "cgroup", "comm", "daddr", "dport", "error" }, hist = "latency_ns", min = "latency_ns", max = "latency_ns",
 })
 
 local closes = script.load("tcpclose", { filter = opt.filter,
   where = "side == connect and (rx_redirected_bytes > 0 or tx_redirected_bytes > 0)" })
 local redirected = closes:aggregate({
-  by = { "comm", "daddr", "dport" }, sum = { "rx_redirected_bytes", "tx_redirected_bytes" },
+  by = { "cgroup", "comm", "daddr", "dport" }, sum = { "rx_redirected_bytes", "tx_redirected_bytes" },
 })
+
+-- The container that a cgroup belongs to; all that is no container's is one: the host.
+local function who(cgroup)
+  local identity = pod.of(cgroup)
+  return identity.container_id and identity or HOST
+end
 
 local function add(record, row)
   record.attempts = record.attempts + row.count
@@ -101,7 +112,7 @@ end
 local function collect()
   local rows = outcomes:take()
   for _, row in ipairs(rows) do
-    add(now:get(row.comm, row.daddr, row.dport), row)
+    add(now:get(who(row.cgroup), row.comm, row.daddr, row.dport), row)
   end
   if rows.other and rows.other.count > 0 then
     local others = now:others()
@@ -109,12 +120,14 @@ local function collect()
   end
   rows = redirected:take()
   for _, row in ipairs(rows) do
-    add_redirected(now:get(row.comm, row.daddr, row.dport), row)
+    add_redirected(now:get(who(row.cgroup), row.comm, row.daddr, row.dport), row)
   end
   if rows.other and rows.other.count > 0 then
     add_redirected(now:others(), rows.other)
   end
 end
+
+local identities = setmetatable({}, { __mode = "k" }) -- of rows
 
 local function both_ways(row)
   local bytes = row.rx_redirected_bytes + row.tx_redirected_bytes
@@ -127,7 +140,7 @@ end
 
 local writer = out.new({
   format = opt.format,
-  columns = {
+  columns = pod_column.insert({
     { title = "COMM", width = 15, value = "comm" },
     { title = "DESTINATION", width = 21, value = destination },
     { title = "TRIED", width = 7, right = true, value = "attempts" },
@@ -137,22 +150,26 @@ local writer = out.new({
     { title = "P99", width = 6, right = true, value = "p99_ns", show = out.duration },
     { title = "REDIR", width = 5, right = true, value = both_ways, show = out.bytes },
     { title = "ERRORS", width = 20, value = "errors", show = out.counts },
-  },
+  }, 2, function(row) return identities[row] end),
   fields = {
     "span", "time", "seconds", "comm", "daddr", "dport", "attempts", "ok", "failed", "errors",
     "p50_ns", "p99_ns", "max_ns", "rx_redirected_bytes", "tx_redirected_bytes",
+    table.unpack(pod_column.FIELDS),
   },
 })
 
 local function row_of(entry, span)
-  local record = entry.value
-  return {
+  local record, identity = entry.value, entry.keys[1] or HOST
+  local row = {
+    pod = identity.pod,
+    namespace = identity.namespace,
+    container = identity.container,
     span = span.name,
     time = span.time,
     seconds = span.seconds,
-    comm = entry.keys[1] or "(others)",
-    daddr = entry.keys[2],
-    dport = entry.keys[3],
+    comm = entry.keys[2] or "(others)",
+    daddr = entry.keys[3],
+    dport = entry.keys[4],
     attempts = record.attempts,
     ok = record.attempts - record.failed,
     failed = record.failed,
@@ -163,6 +180,8 @@ local function row_of(entry, span)
     rx_redirected_bytes = record.rx,
     tx_redirected_bytes = record.tx,
   }
+  identities[row] = identity ~= HOST and identity or nil
+  return row
 end
 
 local function worse(a, b)

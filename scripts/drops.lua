@@ -17,6 +17,9 @@
 --                          they are seen first. Commas between several: --port 80,443. netns is a
 --                          name of `ip netns`, a path or a number; proto tcp, udp, icmp, icmpv6, ...
 --                          or a number; addr an address or network
+--   --pod --namespace --container --sidecar --label
+--                          only in these pods' namespaces: --pod 'shop/cart-*' (NAMESPACE/NAME or
+--                          NAME, with * and ?), --label app=cart
 --   --pcap EXPRESSION      likewise, as for tcpdump
 --   --where EXPRESSION     only drops for which it is true: 'ttl < 2 or len > 1500'
 --   --duration SECONDS     stop by itself
@@ -37,7 +40,7 @@
 --   COUNT     packets
 --   REASON    the kernel's name for it; "-" before 5.17, which had none
 --   LOCATION  the function that dropped them
---   DEVICE NETNS  where they were; NETNS is "host", a name of `ip netns`, a process in it, or a number
+--   DEVICE NETNS  where they were; NETNS is "host", a pod, a name of `ip netns`, a process in it, or a number
 --   PROTO DPORT   of the packets; "*": ports from net.ipv4.ip_local_port_range, counted together;
 --             0: they have no ports
 --   PROCESS   whose socket it was; "-": there is none, or it is not known. More with --follow

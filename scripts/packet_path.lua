@@ -8,6 +8,9 @@
 --                          are followed whatever becomes of them. Commas between several: --port
 --                          80,443. netns is a name of `ip netns`, a path or a number; proto
 --                          tcp, udp, icmp, icmpv6, ... or a number; addr an address or network
+--   --pod --namespace --container --sidecar --label
+--                          only in these pods' namespaces: --pod 'shop/cart-*' (NAMESPACE/NAME or
+--                          NAME, with * and ?), --label app=cart
 --   --pcap EXPRESSION      likewise, as for tcpdump: 'tcp[tcpflags] & tcp-syn != 0 and host 10.1.0.2'
 --   --points LIST          only these points: names or groups of bpfnet probes podnet
 --   --where EXPRESSION     only paths for which it is true: 'nr_hops > 20 and dport == 53'
@@ -38,7 +41,7 @@
 --
 --   time since the first point; time since the point before
 --   name of the point, indented by namespace: what is in the same one stands in the same column
---   device; namespace: "host", the name of `ip netns`, a process in it, or its number
+--   device; namespace: "host", the pod, the name of `ip netns`, a process in it, or a number
 --   what the CPU was doing (task, softirq, hardirq), and its number
 --   for netfilter: hook, table/chain, verdict, and the time spent there; for a drop: reason, function
 --

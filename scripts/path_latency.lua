@@ -13,6 +13,9 @@
 --                          are followed whatever becomes of them. Commas between several: --port
 --                          80,443. netns is a name of `ip netns`, a path or a number; proto tcp,
 --                          udp, icmp, icmpv6, ... or a number; addr an address or network
+--   --pod --namespace --container --sidecar --label
+--                          only in these pods' namespaces: --pod 'shop/cart-*' (NAMESPACE/NAME or
+--                          NAME, with * and ?), --label app=cart
 --   --pcap EXPRESSION      likewise, as for tcpdump
 --   --where EXPRESSION     only events for which it is true: 'delta_ns > 10us', with --between
 --                          'span_ns > 1ms'

@@ -12,8 +12,8 @@
 --                          this host's port, dport the peer's, port either, addr an address
 --                          or network of either; netns and cgroup are numbers or paths
 --   --pod --namespace --container --sidecar --label
---                        only of these containers: --pod shop/cart-* (NAMESPACE/NAME or
---                        NAME, with * and ?), --sidecar, --label app=cart
+--                          only of these containers: --pod 'shop/cart-*' (NAMESPACE/NAME or
+--                          NAME, with * and ?), --sidecar, --label app=cart
 --   --where EXPRESSION     only ends for which it is true: 'rx_bytes > 1MiB and duration_ns < 1s';
 --                          bpfnet probes tcpclose lists the fields
 --   --duration SECONDS     stop by itself
@@ -36,6 +36,7 @@
 --   TIME          when it ended, local time
 --   PID COMM      the process that connected or accepted, also if another one closed it.
 --                 "1234~": it held the socket when tracing began; "-": nobody accepted
+--   POD           NAMESPACE/POD/CONTAINER, "docker:web", "unknown:ID"; on a node that has containers
 --   LOCAL REMOTE  this end and the peer's: -> connected, <- accepted, -- not known
 --   RX TX         payload received and sent, retransmissions not counted, what a redirect carried
 --                 past TCP is
@@ -53,6 +54,7 @@ local args = require("bpfnet.args")
 local clock = require("bpfnet.clock")
 local hist = require("bpfnet.hist")
 local out = require("bpfnet.out")
+local pod_column = require("bpfnet.pod_column")
 local script = require("bpfnet.script")
 
 local ENDS = { "fin", "rst_sent", "rst_received", "timeout", "aborted", "error" }
@@ -106,7 +108,7 @@ end
 
 local writer = out.new({
   format = opt.format,
-  columns = {
+  columns = pod_column.insert({
     { title = "TIME", width = 8, value = "ts_ns", show = clock.hms },
     { title = "PID", width = 7, value = owner },
     { title = "COMM", width = 12, value = comm },
@@ -119,12 +121,13 @@ local writer = out.new({
     { title = "SRTT", width = 5, right = true, value = srtt },
     { title = "RETR", width = 4, right = true, value = "retrans" },
     { title = "END", width = 20, value = ending },
-  },
+  }, 4),
   fields = {
     "ts_ns", "time", "pid", "comm", "uid", "owner", "side", "saddr", "sport", "daddr", "dport",
     "family", "rx_bytes", "tx_bytes", "duration_ns", "srtt_us", "retrans", "segs_in", "segs_out",
     "ended", "closed_by", "closer_pid", "closer_comm", "old", "netns", "cgroup", "cookie", "tid", "cpu",
     "rx_redirected_bytes", "tx_redirected_bytes", "rx_redirected_msgs", "tx_redirected_msgs",
+    table.unpack(pod_column.FIELDS),
   },
 })
 
@@ -172,7 +175,7 @@ local function on_close(ev)
   writer:row(ev)
 end
 
-local probe = script.attach("tcpclose", { filter = opt.filter, where = opt.where }, on_close)
+local probe = script.attach("tcpclose", { filter = opt.filter, where = opt.where, pods = true }, on_close)
 writer:header()
 bpf.run(opt.duration)
 probe:detach()

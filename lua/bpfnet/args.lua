@@ -32,8 +32,32 @@ local function ids(max)
   return { type = "integer", list = true, min = 0, max = max }
 end
 
+---Filters by container, which every probe has.
+---@type table<string, bpfnet.args.Option>
+args.POD_FILTERS = {
+  pod = { type = "string", list = true },
+  namespace = { type = "string", list = true },
+  container = { type = "string", list = true },
+  sidecar = { type = "flag" },
+  label = { type = "pair" },
+}
+
+---Two tables of options as one.
+---@param a table<string, bpfnet.args.Option>
+---@param b table<string, bpfnet.args.Option>
+---@return table<string, bpfnet.args.Option>
+function args.both(a, b)
+  local all = {}
+  for _, options in ipairs({ a, b }) do
+    for name, option in pairs(options) do
+      all[name] = option
+    end
+  end
+  return all
+end
+
 -- The filters of most probes, which go into the result's `filter`.
-local FILTERS = {
+local FILTERS = args.both(args.POD_FILTERS, {
   pid = ids(0x7fffffff),
   uid = ids(0xffffffff),
   port = ids(65535),
@@ -44,12 +68,7 @@ local FILTERS = {
   netns = { type = "id", list = true },
   cgroup = { type = "id", list = true },
   family = { type = "word", list = true, words = { "ipv4", "ipv6" } },
-  pod = { type = "string", list = true },
-  namespace = { type = "string", list = true },
-  container = { type = "string", list = true },
-  sidecar = { type = "flag" },
-  label = { type = "pair" },
-}
+})
 
 local COMMON = {
   json = { type = "flag" },

@@ -4,7 +4,10 @@
 -- numbers are used again soon after a namespace is gone, so what was learnt is good for two seconds.
 --
 --   local netns = require("bpfnet.netns")
---   print(netns.name(ev.netns)) -- "host", "blue", "nginx/1234", or the number
+--   print(netns.name(ev.netns)) -- "host", "shop/cart-0", "blue", "nginx/1234", or the number
+
+local pod = require("bpfnet.pod")
+local pod_netns = require("bpfnet.pod_netns")
 
 local netns = {}
 
@@ -79,15 +82,16 @@ local function is_old(list)
   return not list.seen_ns or bpf.now() - list.seen_ns > KEPT_NS
 end
 
----Finds out which namespace is the host's, as name() does by itself; for before the first event,
----when time does not matter.
+---Finds out which namespace is the host's, as name() does by itself, and which are pods'; for before the
+---first event, when time does not matter.
 function netns.look()
+  pod.start()
   local found = stat("/proc/1/ns/net")[1] or stat("/proc/self/ns/net")[1]
   host = found and found[1] or 0
 end
 
----Returns the name of a namespace: "host" for that of process 1 (or our own, where we may not look at
----that), the last part of the file's name, else "COMM/PID" of a process in it, else the number as text.
+---Returns the name of a namespace: "host" for that of process 1 (or our own, where we may not look at that), a
+---pod's or container's, the last part of the file's name, else "COMM/PID" of a process in it, else the number as text.
 ---Looks at all processes, which takes some milliseconds, at most every two seconds, and only for a
 ---namespace that has no file, or one with a number for a name.
 ---@param inode integer as in events
@@ -98,6 +102,10 @@ function netns.name(inode)
   end
   if inode == host then
     return "host"
+  end
+  local identity = pod_netns.of(inode)
+  if identity and (identity.pod or identity.container) then
+    return identity.pod or identity.container
   end
   if is_old(files) then
     look_at_files()

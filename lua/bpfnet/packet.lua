@@ -5,6 +5,7 @@
 --   local packet = require("bpfnet.packet")
 --   print(packet.what(ev)) -- "tcp 10.1.0.2:4000 > 10.1.0.3:80 SYN seq 12"
 
+local args = require("bpfnet.args")
 local netns = require("bpfnet.netns")
 local out = require("bpfnet.out")
 
@@ -19,7 +20,7 @@ local function words()
 end
 
 ---The filters of podnet as options, for args.parse().
-packet.FILTERS = {
+packet.FILTERS = args.both(args.POD_FILTERS, {
   pid = ids(0x7fffffff),
   netns = { type = "id", list = true },
   ifname = words(),
@@ -33,7 +34,7 @@ packet.FILTERS = {
   addr = words(),
   saddr = words(),
   daddr = words(),
-}
+})
 
 ---Makes the filter for bpf.attach() of the options: `netns` may be a name of `ip netns`.
 ---@param filter? table as args.parse() gives it

@@ -72,6 +72,9 @@ end
 ---@param cookie integer? 0: not known
 ---@return bpfnet.pod.Identity?
 function netns.of(inode, cookie)
+  if not by_inode then
+    return nil -- nobody has begun to look
+  end
   local entry = cookie and by_cookie[cookie] or by_inode[inode or 0]
   if entry and cookie and cookie ~= 0 and not by_cookie[cookie] then
     if entry.cookie then
