@@ -177,7 +177,8 @@ disabled_plugins = [%s]
 [ttrpc]
   address = "%s/c.ttrpc"
 ]]):format(folder, folder, without or "", folder, folder))
-    return web.start(("%s/.output/containers/usr/bin/containerd -c %s/config.toml"):format(helper.root, folder),
+    -- unpacked, or the machine's own
+    return web.start(("env PATH=%s/containers/usr/bin:$PATH containerd -c %s/config.toml"):format(helper.out, folder),
       folder, folder .. "/c.sock")
   end
 
