@@ -89,8 +89,9 @@ struct turns {
 	__u8 talks_over; /* exchanges like that, ordinary ones counted down */
 	__u8 crosses;
 	bool duplex;
+	bool has_read; /* a read was seen */
 	bool fresh; /* nothing was counted yet, so where it stood before is not known */
-	__u8 zero[7];
+	__u8 zero[6];
 };
 
 struct {

@@ -8,6 +8,7 @@
 #ifndef BPFNET_REQUEST_IO_H
 #define BPFNET_REQUEST_IO_H
 
+#include "older.h"
 #include "request.h"
 
 /* A call that hands over more than this takes time for it: what is last was not handed over at its begin. */
@@ -23,7 +24,9 @@ static __always_inline const struct tcp_sock *tcp_of(const struct sock *sk, cons
 
 static __always_inline enum side side_of(const struct sock *sk, const struct sock_life *life)
 {
-	return life && life->side ? life->side : older_side(sk);
+	if (life && life->side)
+		return life->side;
+	return life && life->older ? life->older : older_side(sk);
 }
 
 /* What is the same for all requests of a connection. */
@@ -70,6 +73,32 @@ static __always_inline struct turns *turns_of(const struct sock *sk, const bool 
 	return t;
 }
 
+static __always_inline void read_request(struct turns *t, const struct sock *sk, __u64 bytes,
+					 __u64 now)
+{
+	bool first = t->phase != PHASE_REQUEST;
+
+	request_moved(t, sk, bytes, now, now, t->talked_over);
+	if (first && t->phase == PHASE_REQUEST && t->arrival_ns)
+		t->ev.unread_ns = since(now, t->arrival_ns);
+}
+
+/*
+ * A call that had been waiting when the probe came returns unseen where functions are hooked. What it read, the
+ * first request of an older connection, was read when it arrived.
+ */
+static __always_inline void see_unseen(struct turns *t, const struct sock *sk, const struct seqs *s)
+{
+	__u32 bytes = s->copied_seq - t->copied_seq;
+
+	if (t->has_read || t->fresh || !t->ev.old || t->ev.side != SIDE_ACCEPT ||
+	    t->phase != PHASE_IDLE || !t->arrival_ns || !bytes)
+		return;
+	read_request(t, sk, bytes, t->arrival_ns);
+	t->copied_seq = s->copied_seq;
+	t->arrival_ns = 0;
+}
+
 /*
  * A send begins, or goes on: with hooks that see each part of it. One that was said to have begun before, and has
  * handed over nothing, may have failed where no hook sees that.
@@ -88,6 +117,7 @@ static __always_inline void send_begins(const struct sock *sk, const bool truste
 	read_seqs(&s, sk, tp, trusted);
 	if (t->sending_ns && (parts || s.write_seq != t->write_seq))
 		return;
+	see_unseen(t, sk, &s);
 	t->write_seq = s.write_seq;
 	t->fresh = false;
 	t->early = t->waited = false;
@@ -188,29 +218,14 @@ static __always_inline void count_early(struct turns *t, const struct sock *sk,
 	t->early = true;
 }
 
-static __always_inline void set_unread(struct turns *t, __u64 now)
-{
-	if (t->arrival_ns)
-		t->ev.unread_ns = since(now, t->arrival_ns);
-}
-
-static __always_inline void read_request(struct turns *t, const struct sock *sk, __u64 bytes,
-					 __u64 now)
-{
-	bool first = t->phase != PHASE_REQUEST;
-
-	request_moved(t, sk, bytes, now, now, t->talked_over);
-	if (first && t->phase == PHASE_REQUEST)
-		set_unread(t, now);
-}
-
 static __always_inline void read_response(struct turns *t, const struct sock *sk,
 					  const struct tcp_sock *tp, __u64 bytes, __u64 now,
 					  const bool trusted)
 {
 	if (!response_moved(t, sk, bytes, now, now))
 		return;
-	set_unread(t, now);
+	if (t->arrival_ns)
+		t->ev.unread_ns = since(now, t->arrival_ns);
 	set_response_facts(t, tp, trusted);
 }
 
@@ -248,6 +263,7 @@ static __always_inline void have_read(const struct sock *sk, __u64 bytes, const 
 	t->fresh = false;
 	if (!bytes)
 		return;
+	t->has_read = true;
 	if (s.write_seq != t->write_seq)
 		count_early(t, sk, tp, &s, trusted);
 	see_crossing(t, &s);

@@ -55,7 +55,8 @@ struct sock_life {
 	enum closed_by closed_by; /* whose FIN or RST came first */
 	bool rst_received;
 	bool just_accepted; /* by the io_uring completion that is being traced */
-	__u8 zero[3];
+	enum side older; /* what can be told of one whose side is unknown, because it was there before */
+	__u8 zero[2];
 };
 
 struct {

@@ -12,6 +12,7 @@
  * deletes the entry before the memory can be used again.
  */
 #include "life.h"
+#include "older.h"
 #include "task.h"
 
 /* connect() sets SYN_SENT in the caller's own context, before it even has a source port. */
@@ -185,13 +186,61 @@ OPTIONAL int accept__tp__uring(struct trace_event_raw_io_uring_complete *args)
 	return 0;
 }
 
+/*
+ * What was accepted from a queue of length 0 may look as if it had connected, see older_side(): so the ports
+ * of such listeners are noted. One may come behind its connections: if there are any, the engine looks twice.
+ */
+struct port {
+	__u32 netns;
+	__u32 port;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct port);
+	__type(value, __u8);
+} short_listeners SEC(".maps");
+
+__u32 nr_short_listeners;
+
+static __always_inline struct port port_of(const struct sock *sk)
+{
+	struct port p;
+
+	p.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	p.port = bpf_ntohs(BPF_CORE_READ((const struct inet_sock *)sk, inet_sport));
+	return p;
+}
+
+static __always_inline void found_listener(const struct sock *sk)
+{
+	struct port p = port_of(sk);
+	__u8 one = 1;
+
+	if (BPF_CORE_READ(sk, sk_max_ack_backlog))
+		return;
+	bpf_map_update_elem(&short_listeners, &p, &one, BPF_ANY);
+	nr_short_listeners++;
+}
+
+static __always_inline enum side side_found(const struct sock *sk)
+{
+	enum side side = older_side(sk);
+	struct port p = port_of(sk);
+
+	if (side != SIDE_UNKNOWN || bpf_map_lookup_elem(&short_listeners, &p))
+		return side;
+	return SIDE_CONNECT;
+}
+
 /* Run once by the engine: the sockets that were there before us, and who holds them. */
 SEC("iter/task_file")
 int scan(struct bpf_iter__task_file *ctx)
 {
 	struct task_struct *task = ctx->task;
 	struct file *file = ctx->file;
-	struct sock_life life = { .owner = OWNER_SCAN };
+	struct sock_life life = { .owner = OWNER_SCAN }, *known;
 	struct sock *sk;
 	__u64 key;
 	__u8 state;
@@ -202,8 +251,14 @@ int scan(struct bpf_iter__task_file *ctx)
 	if (!sk)
 		return 0;
 	state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	if (state == TCP_LISTEN)
+		found_listener(sk);
 	if (state == TCP_CLOSE || state == TCP_LISTEN)
 		return 0;
+	life.older = side_found(sk);
+	known = sock_life(sk);
+	if (known && known->owner == OWNER_SCAN)
+		known->older = life.older;
 	if (state == TCP_SYN_SENT)
 		life.side = SIDE_CONNECT;
 	life.cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);

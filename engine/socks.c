@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <bpf/libbpf.h>
+#include "globals.h"
 #include "log.h"
 #include "object.h"
 #include "probe_setup.h"
@@ -27,6 +28,7 @@ static int setup(void *arg, struct bpf_object *obj, struct err *err)
 
 static int start(struct socks *s, struct err *err)
 {
+	const uint32_t *again;
 	int rc;
 
 	do {
@@ -35,7 +37,12 @@ static int start(struct socks *s, struct err *err)
 			rc = object_attach(s->obj, err);
 	} while (rc == -EAGAIN);
 	/* Only now, so that no socket falls between the two. */
-	return rc ? rc : object_iterate(s->obj, "scan", NULL, err);
+	if (!rc)
+		rc = object_iterate(s->obj, "scan", NULL, err);
+	again = globals_find(object_bpf(s->obj), ".bss", "nr_short_listeners", sizeof(*again));
+	if (!rc && again && *again)
+		rc = object_iterate(s->obj, "scan", NULL, err);
+	return rc;
 }
 
 int socks_new(struct socks **out, const char *prefer, struct err *err)

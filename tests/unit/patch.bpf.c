@@ -36,6 +36,16 @@ int judge(__u64 *args)
 	return (int)(first * 1000000 + second * 1000 + twice(sum));
 }
 
+/* args: a word, what it shall be, what it becomes; returns what was said, and the word */
+SEC("raw_tp")
+int exchange(__u64 *args)
+{
+	__u64 word = args[0];
+	enum exchange said = compare_exchange(&word, args[1], args[2]);
+
+	return (int)(said * 1000000 + twice(word));
+}
+
 /* args: data, caplen, wirelen; returns what each call said, behind each other */
 SEC("raw_tp")
 int sift(__u64 *args)

@@ -165,6 +165,18 @@ static void puts_all_kinds_in_at_once(void)
 	end();
 }
 
+static void exchanges_where_the_kernel_can(void)
+{
+	CHECK_INT(load(), 0);
+	if (caps_fetch()) {
+		CHECK_INT(run("exchange", 7, 7, 9), 0 * 1000000 + 18);
+		CHECK_INT(run("exchange", 7, 8, 9), 1 * 1000000 + 14);
+	} else {
+		CHECK_INT(run("exchange", 7, 7, 9), 2 * 1000000 + 14);
+	}
+	end();
+}
+
 static void finds_marks_in_a_file(void)
 {
 	static char elf[1 << 20];
@@ -193,6 +205,8 @@ static const struct t_case cases[] = {
 	{ "no packet is left out without code", leaves_no_packet_out_without_code },
 	{ "each kind of code has its places, also in functions", has_a_place_for_each_kind },
 	{ "code of all kinds goes in at once", puts_all_kinds_in_at_once },
+	{ "an exchange stands in its place where the kernel has it",
+	  exchanges_where_the_kernel_can },
 	{ "marks are found in an object file", finds_marks_in_a_file },
 };
 
