@@ -210,16 +210,18 @@ end
 ---@return bpfnet.pod.Identity[] containers that are there, in the order of their names
 function pod.list()
   pod.start()
-  local list = {}
+  local list, name = {}, {}
   for identity, fact in store.each() do
     if fact.kind == "container" and not identity.dead then
-      watch.hurry(identity)
       list[#list + 1] = identity
     end
   end
+  for _, identity in ipairs(list) do
+    watch.hurry(identity)
+    name[identity] = pod.name(identity)
+  end
   table.sort(list, function(a, b)
-    local x, y = pod.name(a), pod.name(b)
-    return x < y or x == y and a.cgroup < b.cgroup
+    return name[a] < name[b] or name[a] == name[b] and a.cgroup < b.cgroup
   end)
   return list
 end

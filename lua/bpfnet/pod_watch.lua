@@ -16,7 +16,9 @@ local store = require("bpfnet.pod_store")
 local watch = {}
 
 local DELAYS = { 0.03, 0.1, 0.3, 1, 3, 10, 30 } -- seconds from one look to the next
-local BUDGET_NS = 50000000 -- of one turn of the timer
+local BUDGET_NS = 5000000 -- of one turn of the timer
+local REST_NS = 10000000 -- till the next one: new containers must not wait
+local OLD_LOOKS = 2 -- at a container that was there before us, has its name, and no process
 local START_BUDGET_NS = 300000000 -- a callback may take a second in all
 local SWEEP = 5 -- seconds between two looks for what is to be forgotten
 local RESCAN_NS = 1000000000 -- the least time between two walks over the tree
@@ -210,7 +212,7 @@ local function look_again(identity)
   elseif fact.kind ~= "container" then
     pending[identity] = nil
     discover(identity)
-  elseif look(identity) and fact.old then
+  elseif (look(identity) or fact.named and todo.step >= OLD_LOOKS) and fact.old then
     pending[identity] = nil
   else
     later(identity)
@@ -234,7 +236,7 @@ function watch.work(until_ns)
     next_ns = math.min(next_ns or todo.due_ns, todo.due_ns)
   end
   if next_ns then
-    schedule(math.max(next_ns, bpf.now() + 1000000))
+    schedule(math.max(next_ns, bpf.now() + REST_NS))
   end
 end
 
