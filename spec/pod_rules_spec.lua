@@ -204,6 +204,48 @@ describe("bpfnet.pod", function()
     end)
   end)
 
+  -- As on a node with cgroup v1 alone: sockets are in the root of the tree.
+  it("knows pods without a cgroup by their bundles and their namespaces", function()
+    local v1 = pod_world.v1()
+    if not v1 then return pending("this kernel has no cgroup v1") end
+    local function bundled(c)
+      c.id, c.uid = pod_world.id(), pod_world.uid()
+      c.namespace = "shop"
+      local bundle = w:containerd(c.id, c):match("^(.*)/")
+      c.v1 = ("%s/bpfnet-%s"):format(v1, c.id)
+      helper.sh("mkdir %s", c.v1)
+      children[#children + 1] = helper.start(("sh -c 'echo $$ > %s/cgroup.procs; exec unshare -n sleep 60'"):format(c.v1))
+      local pid = tostring(children[#children].pid)
+      helper.wait(5, function() return helper.read("/proc/" .. pid .. "/comm") == "sleep\n" end)
+      helper.sh("echo -n %s > %s/init.pid", pid, bundle)
+      c.pid, c.inode, c.bundle = pid, files.inode("/proc/" .. pid .. "/ns/net"), bundle
+      return c
+    end
+    local old = bundled { container = "app", name = "cart-0" }
+    start()
+    local identity = pod.of(1, 1, old.inode, 901)
+    assert.are.equal("shop/cart-0", pod.name(identity))
+    assert.are.equal("host", pod.name(pod.of(1, 1, files.inode("/proc/self/ns/net"), 5)))
+
+    local new = bundled { container = "db", name = "db-0" }
+    assert.are.equal("unknown:netns:" .. new.inode, pod.name(pod.of(1, 1, new.inode, 902)))
+    until_true(function() return pod.name(pod.of(1, 1, new.inode, 902)) == "shop/db-0" end, "the new pod")
+    local names = {}
+    for _, one in ipairs(pod.list()) do
+      if one.pod_uid == old.uid or one.pod_uid == new.uid then names[#names + 1] = pod.name(one) end
+    end
+    assert.are.same({ "shop/cart-0/app", "shop/db-0/db" }, names)
+
+    helper.sh("kill -INT %s", old.pid) -- its bundle stays, with a number that may be another's
+    table.remove(children, 1).wait()
+    pod.of(1, 1, 12345, 903)
+    until_true(function() return pod.name(pod.of(1, 1, old.inode, 0)) ~= "shop/cart-0" end, "its end")
+    assert.are.equal(identity, pod.of(1, 1, old.inode, 901))
+    helper.sh("kill -INT %s", new.pid)
+    table.remove(children, 1).wait()
+    helper.sh("rmdir %s %s", old.v1, new.v1)
+  end)
+
   it("finds bundles in a place that nobody has told it of, by the shim", function()
     local c = { id = pod_world.id(), sandbox = pod_world.id(), uid = pod_world.uid(), container = "app",
       name = "cart-0", namespace = "shop" }

@@ -21,6 +21,18 @@ function world.new()
   return setmetatable({ root = root, made = {} }, world)
 end
 
+---A directory of cgroup v1: one that is there, or of a hierarchy without controllers.
+---@return string? path nil where the kernel has none
+function world.v1()
+  local path = helper.sh("awk '$3 == \"cgroup\" {print $2; exit}' /proc/mounts"):match("%S+")
+  if path then
+    return path
+  end
+  path = os.tmpname() .. ".d"
+  local _, status = helper.sh("mkdir %s && mount -t cgroup -o none,name=bpfnet none %s", path, path)
+  return status == 0 and path or nil
+end
+
 ---A container's id that nobody else has.
 function world.id()
   count = count + 1

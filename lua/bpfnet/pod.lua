@@ -122,7 +122,7 @@ local function search(cgroup, task_cgroup, netns, cookie)
   end
   -- a unit of the host that goes into a pod's namespace is still that unit
   if netns and (not cgroup or cgroup == 0 or cgroup == ROOT or identity.runtime == "unknown") then
-    return netns_map.of(netns, cookie) or identity
+    return netns_map.of(netns, cookie) or watch.nobody(netns) or identity
   end
   return identity
 end
@@ -181,6 +181,8 @@ function pod.name(identity)
     return identity.unit
   elseif identity.runtime == "host" then
     return "host"
+  elseif identity.netns then
+    return "unknown:netns:" .. identity.netns
   end
   return "unknown:" .. (identity.pod_uid and "pod" .. identity.pod_uid:sub(1, 8) or identity.cgroup)
 end

@@ -315,11 +315,13 @@ end
 
 ---Asks the rules about all again: there are others.
 function names.judge_all()
+  local list = {}
   for identity, fact in store.each() do
+    list[#list + 1] = fact.kind == "container" and identity or nil
+  end
+  for _, identity in ipairs(list) do
     local before, why = identity.sidecar, identity.why
-    if fact.kind == "container" then
-      names.judge(identity)
-    end
+    names.judge(identity)
     if identity.sidecar ~= before or identity.why ~= why then
       store.changed(identity)
     end

@@ -93,6 +93,12 @@ function netns.inode_of(user)
   return entry and entry.inode
 end
 
+---@param inode integer
+---@return boolean
+function netns.is_host(inode)
+  return inode == host or inode == 0
+end
+
 ---@return integer how many namespaces are held
 function netns.count()
   local n = 0

@@ -46,6 +46,8 @@ local STORAGES = { "/run/containers/storage", "/var/lib/containers/storage" }
 local OF_USER = ".local/share/containers/storage"
 local DRIVERS = { "overlay", "vfs", "btrfs", "zfs" }
 
+local ID_LENGTH = 64
+
 local learnt = {} -- directories of bundles, "…/k8s.io", that a shim has shown
 
 ---Forgets what was learnt, for another world.
@@ -109,6 +111,36 @@ function oci.containerd(id)
     return nil, why
   end
   return oci.containerd_facts(annotations, path:match("([^/]+)/%x+/config%.json$"))
+end
+
+local function pid_in(path)
+  local text = files.read(path)
+  return text and math.tointeger(tonumber(text:match("^%s*(%d+)%s*$")))
+end
+
+-- Each directory of `directory` that is called as a container is, with the process that its file names.
+local function add_pids(found, directory, file)
+  for _, id in ipairs(files.list(directory)) do
+    if #id == ID_LENGTH and not found[id] then
+      found[id] = pid_in(("%s/%s/%s"):format(directory, id, file))
+    end
+  end
+end
+
+---Containers that have a bundle, by id, with their first process as the runtime has written it down.
+---@return table<string, integer> pids
+function oci.running()
+  local found = {}
+  for _, state in ipairs(STATES) do
+    local tasks = state .. "/" .. TASKS
+    for _, namespace in ipairs(files.list(tasks)) do
+      add_pids(found, tasks .. "/" .. namespace, "init.pid")
+    end
+  end
+  for _, driver in ipairs(DRIVERS) do
+    add_pids(found, ("%s/%s-containers"):format(STORAGES[1], driver), "userdata/pidfile")
+  end
+  return found
 end
 
 local function home_of(uid)

@@ -42,15 +42,28 @@ local function status(pid)
   end
 end
 
+---A process in a container.
+---@param pid integer
+---@param id? string of the container: only if a cgroup of the process, of whatever version, is named by it. The
+---  number that a runtime has written down may be somebody else's by now
+---@return bpfnet.pod.Proc? proc nil if it is gone, or is the runtime still
+function proc.of(pid, id)
+  local cgroups = id and (files.read(("/proc/%d/cgroup"):format(pid), MAX_BYTES) or "")
+  local found = (not id or cgroups:find(id, 1, true)) and status(pid)
+  if found then
+    found.exe = program(pid)
+    return not is_starting(found) and found or nil
+  end
+end
+
 ---@param directories string[] of cgroups, the container's own first
 ---@return bpfnet.pod.Proc? proc nil while it has none, or is being made
 function proc.first(directories)
   for _, directory in ipairs(directories) do
     local list = files.read(directory .. "/cgroup.procs", MAX_BYTES)
-    local found = list and list:match("^%d+") and status(math.tointeger(tonumber(list:match("^%d+"))))
-    if found then
-      found.exe = program(found.pid)
-      return not is_starting(found) and found or nil
+    local pid = list and math.tointeger(tonumber(list:match("^%d+")))
+    if pid and pid > 0 then
+      return proc.of(pid)
     end
   end
 end

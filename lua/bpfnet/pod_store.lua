@@ -32,6 +32,7 @@ local KEPT = 4096 -- dead ones, at most
 ---@field cgroup integer id of its cgroup; 0: none
 ---@field path string of its cgroup, below the tree's root
 ---@field dead boolean its last cgroup is gone
+---@field netns? integer all that is known of somebody who is in none
 
 local nodes -- cgroup id -> { id =, path =, identity =, dead_ns = }
 local things -- what it is ("container:…", "pod:…", "unit:…") -> identity
@@ -93,8 +94,15 @@ end
 function store.listen(f)
   local listener = { f = f }
   listeners[#listeners + 1] = listener
-  for id, node in pairs(nodes) do
-    f(id, node.identity)
+  local ids = {} -- f may ask for what is not known yet, which changes the table
+  for id in pairs(nodes) do
+    ids[#ids + 1] = id
+  end
+  for _, id in ipairs(ids) do
+    local node = nodes[id]
+    if node and id >= 0 then
+      f(id, node.identity)
+    end
   end
   return listener
 end
@@ -218,11 +226,15 @@ function store.remove(id)
 end
 
 ---An id that nothing is known of: it gets an identity all the same, for a minute.
----@param id integer
+---@param id integer of a cgroup; below 0: the number of a network namespace, negated
 ---@return bpfnet.pod.Identity
 function store.unknown(id)
   local identity = store.thing("id:" .. id, "unknown")
-  identity.cgroup = id
+  if id < 0 then
+    identity.netns = -id
+  else
+    identity.cgroup = id
+  end
   local node = { id = id, identity = identity }
   nodes[id] = node
   facts[identity].cgroups[id] = ""
@@ -266,7 +278,9 @@ function store.forget(on_gone)
       if fact then
         fact.cgroups[node.id] = nil
       end
-      tell(node.id, nil)
+      if node.id >= 0 then
+        tell(node.id, nil)
+      end
       drop(node.identity, on_gone)
     end
   end

@@ -12,6 +12,7 @@ local netns = require("bpfnet.pod_netns")
 local oci = require("bpfnet.pod_oci")
 local proc = require("bpfnet.pod_proc")
 local store = require("bpfnet.pod_store")
+local v1 = require("bpfnet.pod_v1")
 
 local watch = {}
 
@@ -64,7 +65,21 @@ local function directories(identity)
   return list
 end
 
--- What its first process tells.
+---A container's first process is known: what it tells.
+---@param identity bpfnet.pod.Identity
+---@param found bpfnet.pod.Proc
+function watch.put_process(identity, found)
+  local held, inode = proc.netns(found.pid)
+  if held and proc.shares_network(found, inode) then
+    held:close()
+  elseif held then
+    local pod = identity.pod_uid and names.pod(identity.pod_uid)
+    netns.put(identity, pod and pod.identity or identity, held, inode)
+    store.changed(identity)
+  end
+  names.put_proc(identity, found)
+end
+
 local function look_at_process(identity, fact)
   local found = mount and proc.first(directories(identity))
   if not found then
@@ -77,15 +92,7 @@ local function look_at_process(identity, fact)
       store.changed(identity)
     end
   end
-  local held, inode = proc.netns(found.pid)
-  if held and proc.shares_network(found, inode) then
-    held:close()
-  elseif held then
-    local pod = identity.pod_uid and names.pod(identity.pod_uid)
-    netns.put(identity, pod and pod.identity or identity, held, inode)
-    store.changed(identity)
-  end
-  names.put_proc(identity, found)
+  watch.put_process(identity, found)
   return true
 end
 
@@ -124,7 +131,9 @@ local function discover(identity)
   end
 end
 
-local function gone(identity)
+---An identity is no more.
+---@param identity bpfnet.pod.Identity
+function watch.gone(identity)
   names.gone(identity)
   netns.forget(identity)
   pending[identity] = nil
@@ -167,7 +176,7 @@ function watch.removed(id, path)
     pending[identity] = nil
     store.changed(identity) -- its namespace is nobody's now
   end
-  store.forget(gone)
+  store.forget(watch.gone)
 end
 
 ---Reads the tree, and makes what is known agree with it.
@@ -244,12 +253,14 @@ function tick()
   running.timer = nil
   if wants_scan and bpf.now() - scanned_ns >= RESCAN_NS then
     watch.scan()
+    v1.look(watch)
   end
   watch.work(bpf.now() + BUDGET_NS)
 end
 
 local function sweep()
-  store.forget(gone)
+  store.forget(watch.gone)
+  v1.look(watch)
   local dropped = watch.lost()
   if dropped > lost or not running.probe then
     lost = dropped
@@ -263,6 +274,18 @@ function watch.want_scan()
     wants_scan = true
     schedule(math.max(bpf.now(), scanned_ns + RESCAN_NS))
   end
+end
+
+---Where containers have no cgroup v2, a network namespace that is neither the host's nor a known pod's may be a
+---new one's, which is looked for soon. Elsewhere it is one that somebody on the host has made.
+---@param inode integer
+---@return bpfnet.pod.Identity? nobody
+function watch.nobody(inode)
+  if not v1.is_in_use() or netns.is_host(inode) then
+    return nil
+  end
+  watch.want_scan()
+  return store.by_cgroup[-inode] or store.unknown(-inode)
 end
 
 ---Looks at a container at once that was to be looked at later.
@@ -306,7 +329,9 @@ function watch.start(roots)
   pending, lost, told, scanned_ns = {}, 0, false, 0
   mount = cgroup.mount()
   running.probe = attach()
+  v1.reset()
   watch.scan(START_BUDGET_NS)
+  v1.look(watch)
   running.sweeper = bpf.every(SWEEP, sweep):background()
 end
 
