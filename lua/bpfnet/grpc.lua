@@ -122,7 +122,7 @@ end
 local function send(call, self)
   self.tries = self.tries + 1
   self.feed, self.is_between = grpc.reader()
-  self.request = bpf.http({
+  local ok, request = pcall(bpf.http, {
     url = (call.url or "http://localhost") .. "/" .. call.method,
     unix_socket = call.unix_socket,
     http2 = "prior",
@@ -149,6 +149,10 @@ local function send(call, self)
       call.on_done(message, code)
     end,
   })
+  -- What is refused at once (there is no libcurl) is told later too, like all that goes wrong.
+  self.request = ok and request or bpf.after(0, function()
+    call.on_done((request:gsub("^.-bpf%.http: ", "")))
+  end):background()
 end
 
 ---Calls a method.

@@ -33,9 +33,11 @@ local function delay(self)
 end
 
 ---It has failed: says so, unless it did since the last success, and tries again after a while.
----@param message string
+---@param message string may end with "\nhint: ..."
 ---@param hint? string
 function Retry:failed(message, hint)
+  local text, own = message:match("^(.-)\nhint: (.*)$")
+  message, hint = text or message, own or hint
   self:stop()
   self.failures = self.failures + 1
   local first = self.failures == 1
