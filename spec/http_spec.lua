@@ -246,6 +246,18 @@ describe("bpf.http", function()
   end)
 end)
 
+describe("lua/http.md", function()
+  it("has examples that run", function()
+    local n = 0
+    for code in helper.read(helper.root .. "/lua/http.md"):gmatch("```lua\n(.-)```") do
+      local text, status = helper.code(code)
+      assert.are.equal(0, status, text)
+      n = n + 1
+    end
+    assert.are.equal(3, n)
+  end)
+end)
+
 describe("bpf.http refuses", function()
   local function none() end
 

@@ -191,7 +191,7 @@ static void copies(void)
 	start();
 	memset(big, 'b', sizeof(big));
 	snprintf(url, sizeof(url), "http://127.0.0.1:%d/copy", server_port);
-	ask(got, NULL,
+	ask(got, "",
 	    (struct http_opts){ .url = url,
 				.method = method,
 				.headers = { &list, 1 },
@@ -235,9 +235,9 @@ static void interim(void)
 static void unix_socket(void)
 {
 	start();
-	ask(got, NULL,
+	ask(got, "",
 	    (struct http_opts){ .url = "http://any.host/u", .unix_socket = server_socket });
-	ask(got + 1, NULL,
+	ask(got + 1, "",
 	    (struct http_opts){ .url = "http://any.host/u", .unix_socket = "/nosuch/socket" });
 	run();
 	CHECK_HAS(got->data, "GET /u HTTP/1.1\r\nHost: any.host\r\n");
@@ -278,7 +278,7 @@ static void broken(void)
 	ask(got, "/short", (struct http_opts){ 0 });
 	ask(got + 1, "/junk", (struct http_opts){ 0 });
 	ask(got + 2, "/heads", (struct http_opts){ 0 });
-	ask(got + 3, NULL, (struct http_opts){ .url = "http://127.0.0.1:1/" });
+	ask(got + 3, "", (struct http_opts){ .url = "http://127.0.0.1:1/" });
 	run();
 	CHECK_STR(got[0].data, "half");
 	CHECK_INT(got[0].status, 200);
@@ -335,7 +335,7 @@ static void unanswered(void)
 	}
 	snprintf(url, sizeof(url), "http://127.0.0.1:%d/", ntohs(in.sin_port));
 	began = now_ns();
-	ask(got, NULL, (struct http_opts){ .url = url, .connect_timeout_ns = 300 * MS });
+	ask(got, "", (struct http_opts){ .url = url, .connect_timeout_ns = 300 * MS });
 	run();
 	CHECK_HAS(got->error, "imeout"); /* libcurl has several words for it */
 	CHECK(now_ns() - began >= 300 * MS && now_ns() - began < 2000 * MS);
@@ -481,10 +481,10 @@ static void names(void)
 	start();
 	tick = loop_timer_new(loop, on_tick, NULL);
 	loop_timer_set(tick, 0, 10 * MS);
-	ask(got, NULL, (struct http_opts){ .url = "http://no.where/", .timeout_ns = 500 * MS });
-	ask(got + 1, NULL,
+	ask(got, "", (struct http_opts){ .url = "http://no.where/", .timeout_ns = 500 * MS });
+	ask(got + 1, "",
 	    (struct http_opts){ .url = "http://no.where/", .connect_timeout_ns = 200 * MS });
-	ask(got + 2, NULL, (struct http_opts){ .url = "http://no.where/" });
+	ask(got + 2, "", (struct http_opts){ .url = "http://no.where/" });
 	ask(got + 3, "/by-address", (struct http_opts){ 0 });
 	run_for(100);
 	began = now_ns();
@@ -518,7 +518,7 @@ static void signals(void)
 	mute_name_server();
 	start();
 	signal(SIGUSR1, on_signal);
-	ask(got, NULL, (struct http_opts){ .url = "http://no.where/", .timeout_ns = 400 * MS });
+	ask(got, "", (struct http_opts){ .url = "http://no.where/", .timeout_ns = 400 * MS });
 	run_for(50);
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR1);
