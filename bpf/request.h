@@ -130,8 +130,9 @@ struct {
 	__type(value, __u8);
 } claims SEC(".maps");
 
-#define DUPLEX_AFTER 3 /* exchanges of both kinds */
-#define DUPLEX_MOST  8
+#define DUPLEX_STEP  4 /* an exchange that overlaps counts as much as so many that do not */
+#define DUPLEX_AFTER 12 /* three of each kind, with few others between */
+#define DUPLEX_MOST  64
 #define DUPLEX_NS    1000000000ULL /* then told as one, at most so long */
 
 /*
@@ -168,15 +169,15 @@ static __always_inline __u64 since(__u64 later, __u64 earlier)
 static __always_inline void count_exchange(__u8 *score, bool happened)
 {
 	if (happened && *score < DUPLEX_MOST)
-		(*score)++;
+		*score += DUPLEX_STEP;
 	else if (!happened && *score)
 		(*score)--;
 }
 
 /*
  * Two sides that take turns never do either: who answers has read all, and with the answer
- * comes the acknowledgement of all that it answers to. An upload that is answered early, or requests in a row, do
- * one of them; only streams in both directions do both, again and again.
+ * comes the acknowledgement of all that it answers to. An upload that is answered early does one of them, each end
+ * another one; streams in both directions do both, again and again.
  */
 static __always_inline void judge_exchange(struct turns *t)
 {

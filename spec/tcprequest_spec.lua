@@ -1,26 +1,33 @@
 -- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
--- tcprequest on connections of which each byte and its time is known (tests/runtime/talk*.c, requests*.c).
+-- tcprequest on connections of which each byte and its time is known (tests/runtime/talk*.c).
 
 local helper = require "helper"
 
 local talk = helper.out .. "/tests/talk"
-local requests = helper.out .. "/tests/requests"
-
--- Ways to hook, "" is the one that is chosen by itself.
-local WAYS = { "", "kprobe", "tp" }
-
 -- Version of the kernel as a number: 6.1 is 6001.
 local function kernel()
   local major, minor = helper.sh("uname -r"):match("^(%d+)%.(%d+)")
   return major * 1000 + minor
 end
 
----Does this kernel have the way? One that it has not is passed over in silence.
-local function usable(way)
-  local kprobes = io.open("/sys/bus/event_source/devices/kprobe/type")
-  if kprobes then kprobes:close() end
-  return way == "" or (way == "kprobe" and kprobes ~= nil) or (way == "tp" and kernel() >= 6003)
+-- The way that is chosen by itself.
+local function best_way()
+  for _, probe in ipairs(bpf.probes()) do
+    if probe.name == "tcprequest" then
+      for _, way in ipairs(probe.ways) do
+        if way.what == "recv" and way.used then return way.way end
+      end
+    end
+  end
 end
+
+-- All ways to hook that this kernel has.
+local WAYS = { best_way() }
+local function add_way(way, there)
+  if there and way ~= WAYS[1] then WAYS[#WAYS + 1] = way end
+end
+add_way("kprobe", helper.read("/sys/bus/event_source/devices/kprobe/type"))
+add_way("tp", kernel() >= 6003)
 
 ---Fields that a way can't tell here: before 6.16 no tracepoint shows the begin of a send.
 local function lost(way)
@@ -127,13 +134,9 @@ end
 
 ---Runs talk beside the loop, for the probe's timer needs that; gives what it says.
 local function talk_text(args)
-  local child, status = helper.start(in_cgroup(talk .. " " .. args))
-  repeat
-    bpf.run(0.2)
-    status = child.status()
-  until status
-  child.wait()
-  assert.are.equal(0, status, child.stderr())
+  local child = helper.start(in_cgroup(talk .. " " .. args))
+  repeat bpf.run(0.2) until child.status()
+  assert.are.equal(0, child.wait(), child.stderr())
   bpf.run(0.2)
   return child.stdout()
 end
@@ -143,7 +146,7 @@ end
 local function check(way, timeout, args, skip)
   local problems, expected
   for _ = 1, 3 do
-    local got = collect { way = way ~= "" and way or nil, timeout = timeout }
+    local got = collect { way = way, timeout = timeout }
     local text = talk_text(("-t %d %s"):format(timeout * 1000 // 1, args))
     local missed = stats_are_clean(got.probe).missed
     got.probe:detach()
@@ -158,40 +161,58 @@ local function check(way, timeout, args, skip)
 end
 
 local QUICK = "keepalive fresh ipv6 mapped parts calls greeting unanswered rst half_closed pipelined peek nothing"
-  .. " threads upload"
+  .. " threads upload uring"
 
 describe("tcprequest", function()
   for _, way in ipairs(WAYS) do
-    it("sees every request by " .. (way == "" and "the best way" or way), function()
-      if not usable(way) then
-        pending("this kernel has no " .. way)
-        return
-      end
+    it("sees every request by " .. way, function()
       assert.is_true(check(way, 5, QUICK, lost(way)) > 90)
     end)
 
-    it("tells a response when nothing has come for so long, by " .. (way == "" and "the best way" or way), function()
-      if not usable(way) then
-        pending("this kernel has no " .. way)
-        return
-      end
+    it("tells a response when nothing has come for so long, by " .. way, function()
       check(way, 0.25, "idle slow")
     end)
 
-    it("knows the sides of connections that are older, by " .. (way == "" and "the best way" or way), function()
-      if not usable(way) then
-        pending("this kernel has no " .. way)
-        return
-      end
+    it("knows the sides of connections that are older, by " .. way, function()
       local base = os.tmpname()
       local child = helper.start(in_cgroup(("%s -o %s.ready %s.go old"):format(talk, base, base)))
       helper.wait(60, function() return helper.read(base .. ".ready") end)
-      local got = collect { way = way ~= "" and way or nil, timeout = 5 }
+      local got = collect { way = way, timeout = 5 }
       os.execute("touch " .. base .. ".go")
       assert.are.equal(0, child.wait())
       bpf.run(0.2)
       got.probe:close()
+      -- which end nobody can tell is not told
+      for _, ev in ipairs(got) do assert.are_not.equal("unknown", ev.side) end
       assert.are.equal("", table.concat(compare(expectations(child.stdout()), got), "\n"))
+    end)
+  end
+
+  for _, way in ipairs(WAYS) do
+    it("flags streams in both directions, by " .. way, function()
+      if lost(way).duplex then
+        pending(way .. " can't tell")
+        return
+      end
+      local got = collect { way = way, timeout = 5 }
+      local text = talk_text("-n 3 duplex")
+      got.probe:close()
+      local ends, n, flagged, bytes = by_end(got), 0, 0, 0
+      for line in text:gmatch("bytes ([^\n]+)") do
+        local want, have = words(line), { 0, 0 }
+        n = n + 1
+        for _, ev in ipairs(ends[want.sport .. " " .. want.dport .. " " .. want.side]) do
+          have[1] = have[1] + ev.request_bytes
+          have[2] = have[2] + ev.response_bytes
+          if ev.duplex then flagged = flagged + ev.request_bytes end
+        end
+        assert.are.equal(want.request_bytes, have[1], line)
+        assert.are.equal(want.response_bytes, have[2], line)
+        bytes = bytes + want.request_bytes
+      end
+      -- On one processor they may take turns for a while after all.
+      assert.is_true(flagged > bytes / 2, flagged .. " bytes of " .. bytes)
+      assert.are.equal(6, n)
     end)
   end
 
@@ -206,6 +227,25 @@ describe("tcprequest", function()
     got.probe:close()
     assert.are.equal("", table.concat(compare(expectations(child.stdout()), got), "\n"))
   end)
-end)
 
-return requests
+  it("forgets what it knew when it goes", function()
+    local got = collect { timeout = 5 }
+    for _ = 1, 2 do
+      got.probe:attach()
+      talk_text("keepalive")
+      got.probe:detach()
+    end
+    got.probe:close()
+    assert.are.equal(20, #got)
+    for _, ev in ipairs(got) do assert.is_true(ev.nth >= 1 and ev.nth <= 5) end
+  end)
+
+  it("refuses the option timeout where it means nothing", function()
+    local ok, text = pcall(bpf.attach, "tcpclose", { timeout = 1 })
+    assert.is_false(ok)
+    assert.is_truthy(text:find("probe 'tcpclose' has no use for the option \"timeout\"", 1, true), text)
+    ok, text = pcall(bpf.attach, "tcprequest", { timeout = 0 })
+    assert.is_false(ok)
+    assert.is_truthy(text:find("timeout", 1, true), text)
+  end)
+end)

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define NS_PER_MS 1000000ULL
 
@@ -34,8 +35,7 @@ struct end {
 /* A connection with both its ends here. */
 struct pair {
 	struct end client, server;
-	bool duplex; /* the case says so, see expect_all() */
-	int duplex_from; /* first request that is told as duplex */
+	int listener; /* -1: closed */
 };
 
 extern int timeout_ms; /* how long a pause must be for a response to be told */
@@ -47,6 +47,10 @@ void ms(unsigned n); /* sleeps */
 
 /* talk_pair.c: each of these does it and writes it down. */
 void pair_open(struct pair *p, const char *family); /* "4", "6" or "mapped" */
+/* With a queue of this length, and the listener left open. */
+void pair_open_from(struct pair *p, const char *family, int queue);
+/* A turn in which something is lost on the way in each direction. Not written down. */
+void lose_some(struct pair *p);
 /* How bytes are moved; each way is another system call. */
 enum how {
 	PLAIN, /* send, recv */
@@ -57,6 +61,8 @@ enum how {
 	FROM_FILE, /* sendfile, splice to a pipe */
 	WAITALL, /* recv with MSG_WAITALL; send */
 	HOWS,
+	WAITED_FOR, /* send, while a thread waits for it */
+	URING, /* through io_uring, see talk_uring.c */
 };
 /* Sends all of it at once, and returns when the other end could read it. */
 void say(struct pair *p, struct end *e, size_t bytes, enum how how);
@@ -65,6 +71,9 @@ void hear(struct pair *p, struct end *e, size_t bytes, size_t most, enum how how
 /* The same, in a thread of its own. */
 void say_in_thread(struct pair *p, struct end *e, size_t bytes);
 void hear_in_thread(struct pair *p, struct end *e, size_t bytes);
+/* begin_hearing() returns when a thread waits for the bytes, end_hearing() when it has them. */
+void begin_hearing(struct pair *p, struct end *e, size_t bytes);
+void end_hearing(void);
 /* Nothing moves for so long that a response is told. */
 void pause_both(struct pair *p);
 void close_by_fin(struct pair *p, struct end *first);
@@ -74,8 +83,15 @@ void detached(struct pair *p);
 /* Notes the end that the case itself has made. */
 void ended(struct pair *p, bool by_rst);
 
+/* talk_uring.c: IORING_OP_SEND and IORING_OP_RECV; -1 and errno. */
+bool uring_there(void);
+ssize_t uring_send(int fd, const void *data, size_t n);
+ssize_t uring_recv(int fd, void *data, size_t n);
+
 /* talk_expect.c: prints the events that both ends must have had, one line each. */
 void expect_all(const struct pair *p, const char *name);
+/* For a case in which both speak at once: prints what must have been moved, all in all. */
+void expect_bytes(const struct pair *p, const char *name);
 
 /* talk_cases.c */
 struct talk_case {

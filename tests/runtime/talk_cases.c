@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -297,29 +298,117 @@ static void touch_and_wait(void)
 		ms(5);
 }
 
-/* Of three ages: nothing was sent on it, requests were answered, a request waits. */
+/*
+ * Older connections: 0, nothing was sent on it; 1, requests were answered; 2, a request waits; 3, something
+ * was lost and sent again; 4, the same, accepted from a queue of length 0: which end its server is nobody
+ * can tell; 5, from such a queue too; 6, a thread waits for the request.
+ */
 static void old(const char *name)
 {
-	struct pair p[3];
+	enum { WAITS = 2, LOST, LOST_SHORT, SHORT, BLOCKED, N };
+	struct pair p[N];
 
-	for (int i = 0; i < 3; i++)
-		pair_open(&p[i], i == 2 ? "6" : "4");
+	for (int i = 0; i < N; i++)
+		pair_open_from(&p[i], i == WAITS ? "6" : "4",
+			       i == LOST_SHORT || i == SHORT ? 0 : 8);
 	for (int i = 0; i < 2; i++)
 		turn(&p[1], 10, 20);
-	say(&p[2], &p[2].client, 77, PLAIN);
-	for (int i = 0; i < 3; i++)
+	lose_some(&p[LOST]);
+	lose_some(&p[LOST_SHORT]);
+	say(&p[WAITS], &p[WAITS].client, 77, PLAIN);
+	for (int i = 0; i < N; i++)
 		p[i].client.nr_steps = p[i].server.nr_steps = 0;
+	begin_hearing(&p[BLOCKED], &p[BLOCKED].server, 30);
 	if (ready_file)
 		touch_and_wait();
-	hear(&p[2], &p[2].server, 77, ALL, PLAIN);
-	say(&p[2], &p[2].server, 88, PLAIN);
-	hear(&p[2], &p[2].client, 88, ALL, PLAIN);
-	for (int i = 0; i < 3; i++) {
+	hear(&p[WAITS], &p[WAITS].server, 77, ALL, PLAIN);
+	say(&p[WAITS], &p[WAITS].server, 88, PLAIN);
+	hear(&p[WAITS], &p[WAITS].client, 88, ALL, PLAIN);
+	say(&p[BLOCKED], &p[BLOCKED].client, 30, WAITED_FOR);
+	end_hearing();
+	say_in_thread(&p[BLOCKED], &p[BLOCKED].server, 40);
+	hear(&p[BLOCKED], &p[BLOCKED].client, 40, ALL, PLAIN);
+	for (int i = 0; i < N; i++) {
 		turn(&p[i], 30, 40);
 		turn(&p[i], 50, 60);
-		close_by_fin(&p[i], i ? &p[i].server : &p[i].client);
+		close_by_fin(&p[i], i & 1 ? &p[i].server : &p[i].client);
+		if (i == LOST_SHORT)
+			p[i].server.nr_steps = 0;
 		expect_all(&p[i], name);
 	}
+}
+
+enum { STREAM_TIMES = 2000, STREAM_BYTES = 500 };
+
+static void *stream_out(void *arg)
+{
+	const struct end *e = arg;
+	char buf[STREAM_BYTES] = { 0 };
+
+	for (int i = 0; i < STREAM_TIMES; i++) {
+		if (send(e->fd, buf, sizeof(buf), 0) != sizeof(buf))
+			die("send");
+		usleep(20);
+	}
+	return NULL;
+}
+
+static void *stream_in(void *arg)
+{
+	const struct end *e = arg;
+	char buf[STREAM_BYTES];
+
+	for (size_t n = 0; n < (size_t)STREAM_TIMES * STREAM_BYTES;) {
+		ssize_t got = recv(e->fd, buf, sizeof(buf), 0);
+
+		if (got <= 0)
+			die("recv");
+		n += (size_t)got;
+	}
+	return NULL;
+}
+
+/* After one turn both ends send and read at once, in threads. */
+static void duplex(const char *name)
+{
+	pthread_t threads[4];
+	struct pair p;
+
+	pair_open(&p, "4");
+	turn(&p, 10, 20);
+	for (int i = 0; i < 4; i++) {
+		struct end *e = i & 1 ? &p.server : &p.client;
+
+		if (pthread_create(&threads[i], NULL, i & 2 ? stream_in : stream_out, e))
+			die("pthread_create");
+	}
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	p.client.sent += STREAM_TIMES * STREAM_BYTES;
+	p.client.read += STREAM_TIMES * STREAM_BYTES;
+	p.server.sent += STREAM_TIMES * STREAM_BYTES;
+	p.server.read += STREAM_TIMES * STREAM_BYTES;
+	close_by_fin(&p, &p.client);
+	expect_bytes(&p, name);
+}
+
+static void uring(const char *name)
+{
+	struct pair p;
+
+	if (!uring_there()) {
+		printf("skip case=%s\n", name);
+		return;
+	}
+	pair_open(&p, "4");
+	for (int i = 0; i < 3; i++) {
+		say(&p, &p.client, 70, URING);
+		hear(&p, &p.server, 70, ALL, URING);
+		say(&p, &p.server, 700, URING);
+		hear(&p, &p.client, 700, ALL, URING);
+	}
+	close_by_fin(&p, &p.client);
+	expect_all(&p, name);
 }
 
 /* An answered request and one that waits, when the tracer goes. */
@@ -359,6 +448,8 @@ const struct talk_case talk_cases[] = {
 	{ "nothing", nothing, false },
 	{ "threads", threads, false },
 	{ "upload", upload, false },
+	{ "duplex", duplex, false },
+	{ "uring", uring, false },
 	{ "old", old, true },
 	{ "left_open", left_open, true },
 	{ NULL, NULL, false },

@@ -13,7 +13,6 @@ struct request {
 };
 
 struct model {
-	const struct pair *p;
 	const struct end *e;
 	const char *name;
 	struct request r;
@@ -32,15 +31,13 @@ static void print_ns(const char *key, const uint64_t later[2], const uint64_t ea
 static void tell(struct model *m, const char *ended)
 {
 	struct request *r = &m->r;
-	bool duplex = m->p->duplex && r->nth >= m->p->duplex_from;
-
 	printf("expect case=%s pid=%d sport=%d dport=%d cookie=%lu side=%s nth=%d tid=%d request_bytes=%zu response_bytes=%zu"
 	       " outcome=%s ended=%s continued=%s pipelined=%s duplex=%s start_ns=%lu..%lu",
 	       m->name, getpid(), m->e->sport, m->e->dport, m->e->cookie,
 	       m->e->accepts ? "accept" : "connect", r->nth, r->tid, r->request_bytes,
 	       r->response_bytes, r->answered ? "answered" : "unanswered", ended,
-	       r->continued ? "true" : "false", r->pipelined ? "true" : "false",
-	       duplex ? "true" : "false", r->start[0], r->start[1]);
+	       r->continued ? "true" : "false", r->pipelined ? "true" : "false", "false",
+	       r->start[0], r->start[1]);
 	if (r->answered && !r->continued)
 		print_ns("ttfb_ns", r->first, r->start);
 	else
@@ -142,9 +139,9 @@ static void step(struct model *m, const struct step *s)
 	}
 }
 
-static void expect(const struct pair *p, const struct end *e, const char *name)
+static void expect(const struct end *e, const char *name)
 {
-	struct model m = { .p = p, .e = e, .name = name };
+	struct model m = { .e = e, .name = name };
 
 	for (int i = 0; i < e->nr_steps; i++)
 		step(&m, &e->steps[i]);
@@ -152,7 +149,19 @@ static void expect(const struct pair *p, const struct end *e, const char *name)
 
 void expect_all(const struct pair *p, const char *name)
 {
-	expect(p, &p->client, name);
-	expect(p, &p->server, name);
+	expect(&p->client, name);
+	expect(&p->server, name);
+	fflush(stdout);
+}
+
+void expect_bytes(const struct pair *p, const char *name)
+{
+	for (int accepts = 0; accepts < 2; accepts++) {
+		const struct end *e = accepts ? &p->server : &p->client;
+
+		printf("bytes case=%s sport=%d dport=%d side=%s request_bytes=%zu response_bytes=%zu\n",
+		       name, e->sport, e->dport, accepts ? "accept" : "connect",
+		       accepts ? e->read : e->sent, accepts ? e->sent : e->read);
+	}
 	fflush(stdout);
 }

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
@@ -59,7 +60,7 @@ static void set_up(struct end *e, int fd, bool accepts)
 	e->dport = ntohs(peer.sin6_port);
 }
 
-void pair_open(struct pair *p, const char *family)
+void pair_open_from(struct pair *p, const char *family, int queue)
 {
 	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
 	struct sockaddr_in v4 = { .sin_family = AF_INET };
@@ -72,14 +73,44 @@ void pair_open(struct pair *p, const char *family)
 	v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	if (*family == 'm' && inet_pton(AF_INET6, "::ffff:127.0.0.1", &v6.sin6_addr) != 1)
 		die("inet_pton");
-	if (lfd < 0 || bind(lfd, a, len) || listen(lfd, 8) || getsockname(lfd, a, &got))
+	if (lfd < 0 || bind(lfd, a, len) || listen(lfd, queue) || getsockname(lfd, a, &got))
 		die("listen");
 	fd = socket(six ? AF_INET6 : AF_INET, SOCK_STREAM, 0);
 	if (fd < 0 || connect(fd, a, len))
 		die("connect");
 	set_up(&p->client, fd, false);
 	set_up(&p->server, accept(lfd, NULL, NULL), true);
-	close(lfd);
+	p->listener = lfd;
+}
+
+void pair_open(struct pair *p, const char *family)
+{
+	pair_open_from(p, family, 8);
+	close(p->listener);
+	p->listener = -1;
+}
+
+/* What comes is thrown away by the socket's filter, until it has been sent again. */
+static void lose_one(struct end *from, struct end *to)
+{
+	struct sock_filter nothing = { .code = BPF_RET | BPF_K, .k = 0 };
+	struct sock_fprog prog = { .len = 1, .filter = &nothing };
+	int none = 0;
+	char c = 'x';
+
+	if (setsockopt(to->fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)) ||
+	    send(from->fd, &c, 1, 0) != 1)
+		die("SO_ATTACH_FILTER");
+	ms(100);
+	if (setsockopt(to->fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(none)) ||
+	    recv(to->fd, &c, 1, MSG_WAITALL) != 1)
+		die("SO_DETACH_FILTER");
+}
+
+void lose_some(struct pair *p)
+{
+	lose_one(&p->client, &p->server);
+	lose_one(&p->server, &p->client);
 }
 
 static ssize_t from_file(int to, size_t n)
@@ -110,6 +141,8 @@ static ssize_t send_some(int fd, size_t n, enum how how)
 		return sendmmsg(fd, &m, 1, 0) == 1 ? (ssize_t)m.msg_len : -1;
 	case FROM_FILE:
 		return from_file(fd, n);
+	case URING:
+		return uring_send(fd, buf, n);
 	default:
 		return send(fd, buf, n, 0);
 	}
@@ -147,6 +180,8 @@ static ssize_t read_some(int fd, size_t n, enum how how)
 		return into_pipe(fd, n);
 	case WAITALL:
 		return recv(fd, buf, n, MSG_WAITALL);
+	case URING:
+		return uring_recv(fd, buf, n);
 	default:
 		return recv(fd, buf, n, 0);
 	}
@@ -180,7 +215,8 @@ void say(struct pair *p, struct end *e, size_t bytes, enum how how)
 		die("send");
 	s->from_ns[1] = s->to_ns[1] = now_ns();
 	e->sent += bytes;
-	wait_until_there(to, e->sent - to->read);
+	if (how != WAITED_FOR)
+		wait_until_there(to, e->sent - to->read);
 }
 
 void hear(struct pair *p, struct end *e, size_t bytes, size_t most, enum how how)
@@ -245,6 +281,29 @@ void say_in_thread(struct pair *p, struct end *e, size_t bytes)
 void hear_in_thread(struct pair *p, struct end *e, size_t bytes)
 {
 	in_thread((struct call){ p, e, bytes, true });
+}
+
+static pthread_t hearing;
+static struct call heard;
+
+void begin_hearing(struct pair *p, struct end *e, size_t bytes)
+{
+	heard = (struct call){ p, e, bytes, true };
+	errno = pthread_create(&hearing, NULL, thread, &heard);
+	if (errno)
+		die("pthread_create");
+	ms(50);
+}
+
+/* The first byte can't have been read before it was sent; the thread has waited since long before. */
+void end_hearing(void)
+{
+	const struct end *from = other(heard.p, heard.e);
+	struct step *s;
+
+	pthread_join(hearing, NULL);
+	s = &heard.e->steps[heard.e->nr_steps - 1];
+	s->from_ns[0] = s->to_ns[0] = from->steps[from->nr_steps - 1].from_ns[0];
 }
 
 /* The engine looks at least every half of the timeout, and a busy machine is late. */
