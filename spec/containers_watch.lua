@@ -16,9 +16,9 @@ watch.guest = (os.getenv("VMRUN") or "") ~= ""
 local Watch = {}
 Watch.__index = Watch
 
--- What a line says: a pod's container, or who is in none.
+-- What a line says: a pod, a container, or who is in none.
 local function name_of(identity)
-  return identity.pod and pod.name(identity) or "no pod"
+  return (identity.pod or identity.container_id) and pod.name(identity) or "no pod"
 end
 
 -- The client's end of the connection that an event is about, and whether the event is the client's.
