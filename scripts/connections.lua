@@ -13,6 +13,7 @@
 --   --pod --namespace --container --sidecar --label
 --                       only of these containers: --pod 'shop/cart-*' (NAMESPACE/NAME or
 --                       NAME, with * and ?), --sidecar, --label app=cart
+--   --labels cri|kube   who is asked for labels: the runtime, or the API server ($KUBECONFIG)
 --   --duration SECONDS  stop by itself
 --   --json, --csv       for programs: a row per destination and interval ("span": "interval"),
 --                       at the end one per destination for the whole time ("span": "total")

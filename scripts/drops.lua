@@ -20,6 +20,7 @@
 --   --pod --namespace --container --sidecar --label
 --                          only in these pods' namespaces: --pod 'shop/cart-*' (NAMESPACE/NAME or
 --                          NAME, with * and ?), --label app=cart
+--   --labels cri|kube      who is asked for labels: the runtime, or the API server ($KUBECONFIG)
 --   --pcap EXPRESSION      likewise, as for tcpdump
 --   --where EXPRESSION     only drops for which it is true: 'ttl < 2 or len > 1500'
 --   --duration SECONDS     stop by itself

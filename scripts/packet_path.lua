@@ -11,6 +11,7 @@
 --   --pod --namespace --container --sidecar --label
 --                          only in these pods' namespaces: --pod 'shop/cart-*' (NAMESPACE/NAME or
 --                          NAME, with * and ?), --label app=cart
+--   --labels cri|kube      who is asked for labels: the runtime, or the API server ($KUBECONFIG)
 --   --pcap EXPRESSION      likewise, as for tcpdump: 'tcp[tcpflags] & tcp-syn != 0 and host 10.1.0.2'
 --   --points LIST          only these points: names or groups of bpfnet probes podnet
 --   --where EXPRESSION     only paths for which it is true: 'nr_hops > 20 and dport == 53'

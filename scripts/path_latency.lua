@@ -16,6 +16,7 @@
 --   --pod --namespace --container --sidecar --label
 --                          only in these pods' namespaces: --pod 'shop/cart-*' (NAMESPACE/NAME or
 --                          NAME, with * and ?), --label app=cart
+--   --labels cri|kube      who is asked for labels: the runtime, or the API server ($KUBECONFIG)
 --   --pcap EXPRESSION      likewise, as for tcpdump
 --   --where EXPRESSION     only events for which it is true: 'delta_ns > 10us', with --between
 --                          'span_ns > 1ms'

@@ -14,6 +14,7 @@
 --   --pod --namespace --container --sidecar --label
 --                          only of these containers: --pod 'shop/cart-*' (NAMESPACE/NAME or
 --                          NAME, with * and ?), --sidecar, --label app=cart
+--   --labels cri|kube      who is asked for labels: the runtime, or the API server ($KUBECONFIG)
 --   --where EXPRESSION     only ends for which it is true: 'rx_bytes > 1MiB and duration_ns < 1s';
 --                          bpfnet probes tcpclose lists the fields
 --   --duration SECONDS     stop by itself

@@ -112,6 +112,26 @@ describe("events of pods", function()
     end)
   end
 
+  it("are filtered by labels as soon as somebody tells them", function()
+    local tell
+    pod.add_source { start = function(_, sink) tell = sink end }
+    local n = 0
+    local probe <close> = bpf.attach("tcpconnect", { filter = { label = { app = "va*" } } }, function(ev)
+      n = n + (ev.container == "vault" and 1 or 100)
+    end)
+    local function both()
+      connect(w, paths.vault)
+      connect(w, paths.app)
+      bpf.run(0.2)
+      return n
+    end
+    assert.are.equal(0, both())
+    tell { pod_uid = paths.vault:match("/pod([^/]+)/"), labels = { app = "vault", tier = "x" } }
+    assert.are.equal(1, both())
+    probe:filter({ label = { app = "va*", tier = "y" } })
+    assert.are.equal(1, both())
+  end)
+
   it("are filtered by where, too", function()
     local seen = watch("tcpconnect", { where = 'container in {"app", "vault"} and latency_ns > 1' })
     assert.are.same({ "app", "vault" }, containers(seen))

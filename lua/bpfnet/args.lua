@@ -74,6 +74,7 @@ local COMMON = {
   json = { type = "flag" },
   csv = { type = "flag" },
   help = { type = "flag" },
+  labels = { type = "word", list = true, words = { "cri", "kube" } },
   duration = { type = "number", min = 0.001, max = 1e9 },
 }
 
@@ -246,13 +247,23 @@ function args.try_parse(argv, options, filters)
   return result
 end
 
+-- Required only here: most runs ask nobody.
+local function use_sources(names, hint)
+  for _, name in ipairs(names) do
+    local ok, wrong = pcall(require("bpfnet.pod_sources").use, name)
+    if not ok then
+      script.fail(("option \"--labels\": %s\nhint: %s"):format(wrong, hint))
+    end
+  end
+end
+
 ---Reads the script's arguments. What is wrong with them ends the program: one line on stderr, a
 ---hint, status 2. `--help` that is not the first argument (which bpfnet itself answers) names the
 ---options and ends it with status 0.
 ---@param argv string[] the global `arg`
 ---@param options? table<string, bpfnet.args.Option> besides the common ones: `--json --csv
----  --duration`, and the filters `--pid --uid --comm --port --sport --dport --addr --netns --cgroup
----  --family --pod --namespace --container --sidecar --label`
+---  --duration --labels` (the last is carried out), and the filters `--pid --uid --comm --port --sport
+---  --dport --addr --netns --cgroup --family --pod --namespace --container --sidecar --label`
 ---@param filters? table<string, bpfnet.args.Option> those of the probe, in place of the usual ones
 ---@return bpfnet.args.Result
 function args.parse(argv, options, filters)
@@ -265,6 +276,7 @@ function args.parse(argv, options, filters)
     print("explained by: " .. hint)
     os.exit(0, true)
   end
+  use_sources(result.labels or {}, hint)
   return result
 end
 

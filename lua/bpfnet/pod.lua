@@ -272,4 +272,9 @@ function pod.add_source(source)
   end
 end
 
+---@return boolean has anybody been added who knows labels
+function pod.has_source()
+  return sources[1] ~= nil
+end
+
 return pod

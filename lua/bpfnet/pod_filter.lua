@@ -5,6 +5,7 @@
 
 local netns = require("bpfnet.pod_netns")
 local pod = require("bpfnet.pod")
+local sources = require("bpfnet.pod_sources")
 local store = require("bpfnet.pod_store")
 
 local pod_filter = {}
@@ -22,12 +23,13 @@ local function spec_of(filter)
   return pod.check(spec)
 end
 
--- A container whose name is not known, or of which it is not known whether it is a sidecar, is asked about
--- again with each of its events.
+-- A container whose name or labels are not known, or of which it is not known whether it is a sidecar, is asked
+-- about again with each of its events.
 local function is_open(identity, spec)
   local named = identity.container or identity.sandbox or identity.pod
   return identity.runtime == "unknown" or identity.container_id and not named
     or spec.sidecar ~= nil and identity.container ~= nil and identity.sidecar == nil
+    or spec.label ~= nil and identity.container_id and identity.labels == nil
 end
 
 -- A cgroup that is no container's says nothing of who uses the socket: the task's cgroup is asked.
@@ -87,6 +89,9 @@ end
 function pod_filter.begin(probe, filter)
   local spec = spec_of(filter)
   pod.start()
+  if spec.label then
+    sources.need()
+  end
   local verdicts = {}
   -- weak: what listens must not keep a probe alive that the script has dropped
   local of = setmetatable({ probe = probe }, { __mode = "v" })
