@@ -133,3 +133,68 @@ describe("tcprequest, through a proxy", function()
     end)
   end
 end)
+
+-- A connection on which turns are taken for a while, by event loops' non-blocking sockets.
+local function run_pair(seconds)
+  local go = os.tmpname()
+  os.remove(go)
+  local child = helper.start(in_cgroup(helper.out .. "/tests/pair " .. go))
+  bpf.run(seconds)
+  io.open(go, "w"):close()
+  repeat bpf.run(0.1) until child.status()
+  os.remove(go)
+  assert.are.equal(0, child.wait(), child.stderr())
+  return words((child.stdout():gsub('"(%w+)":(%d+),?', "%1=%2 ")))
+end
+
+describe("tcprequest, with a redirect", function()
+  it("sees what goes past TCP", function()
+    local ok, r = pcall(bpf.redirect, { cgroup = helper.cgroup() })
+    if not ok then
+      pending(r)
+      return
+    end
+    local ends = { connect = {}, accept = {} }
+    local p = bpf.attach("tcprequest", helper.ours(), function(ev) table.insert(ends[ev.side], ev) end)
+    local fact = run_pair(1)
+    local past = r:stats().redirected_msgs
+    p:detach()
+    p:close()
+    r:close()
+    assert.is_true(past > 40)
+    for _, list in pairs(ends) do
+      local requests_sum, answers_sum = 0, 0
+      for i, ev in ipairs(list) do
+        -- as tests/runtime/pair.c chooses them
+        assert.are.same({ i, 1 + i * 37 % 1000, 1 + i * 113 % 6000 },
+          { ev.nth, ev.request_bytes, ev.response_bytes })
+        requests_sum = requests_sum + ev.request_bytes
+        answers_sum = answers_sum + ev.response_bytes
+      end
+      assert.are.same({ fact.requests, fact.answers }, { requests_sum, answers_sum })
+    end
+    assert.are.equal(#ends.connect, #ends.accept)
+    assert.is_true(#ends.connect > past // 2)
+  end)
+end)
+
+describe("tcprequest's filter", function()
+  it("is asked once for each request", function()
+    local service = start_role("serve")
+    local n = 0
+    local p = bpf.attach("tcprequest", { filter = { cgroup = helper.cgroup(), dport = tonumber(service.port) } },
+      function(ev)
+        assert.are.equal("connect", ev.side)
+        n = n + 1
+      end)
+    local child = helper.start(in_cgroup(("%s load 127.0.0.1 %s -c 4 -n 50"):format(requests, service.port)))
+    repeat bpf.run(0.1) until child.status()
+    assert.are.equal(0, child.wait())
+    service.stop()
+    bpf.run(0.2)
+    local stats = p:stats()
+    p:close()
+    assert.are.equal(200, n)
+    assert.is_true(stats.filtered >= 200, "the other end's, and what else goes on here: " .. stats.filtered)
+  end)
+end)

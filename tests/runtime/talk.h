@@ -38,6 +38,9 @@ struct pair {
 	int listener; /* -1: closed */
 };
 
+#define ALL (1 << 20) /* bytes: more than anything is long */
+
+extern const char *ready_file, *go_file; /* NULL: nobody waits */
 extern int timeout_ms; /* how long a pause must be for a response to be told */
 
 /* talk.c */
@@ -100,5 +103,11 @@ struct talk_case {
 	bool waits; /* for GO */
 };
 extern const struct talk_case talk_cases[];
+/* Client asks, server answers, each with one call. */
+void turn(struct pair *p, size_t request, size_t response);
+/* talk_old.c, talk_stream.c */
+void case_old(const char *name);
+void case_left_open(const char *name);
+void case_duplex(const char *name);
 
 #endif

@@ -2,20 +2,13 @@
 /* The cases: a row and a function each. */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include "talk.h"
 
-#define ALL (1 << 20)
-
-extern const char *ready_file, *go_file;
-
-static void turn(struct pair *p, size_t request, size_t response)
+void turn(struct pair *p, size_t request, size_t response)
 {
 	say(p, &p->client, request, PLAIN);
 	hear(p, &p->server, request, ALL, PLAIN);
@@ -287,111 +280,6 @@ static void upload(const char *name)
 	expect_all(&p, name);
 }
 
-static void touch_and_wait(void)
-{
-	int fd = open(ready_file, O_WRONLY | O_CREAT, 0600);
-
-	if (fd < 0)
-		die(ready_file);
-	close(fd);
-	while (access(go_file, F_OK))
-		ms(5);
-}
-
-/*
- * Older connections: 0, nothing was sent on it; 1, requests were answered; 2, a request waits; 3, something
- * was lost and sent again; 4, the same, accepted from a queue of length 0: which end its server is nobody
- * can tell; 5, from such a queue too; 6, a thread waits for the request.
- */
-static void old(const char *name)
-{
-	enum { WAITS = 2, LOST, LOST_SHORT, SHORT, BLOCKED, N };
-	struct pair p[N];
-
-	for (int i = 0; i < N; i++)
-		pair_open_from(&p[i], i == WAITS ? "6" : "4",
-			       i == LOST_SHORT || i == SHORT ? 0 : 8);
-	for (int i = 0; i < 2; i++)
-		turn(&p[1], 10, 20);
-	lose_some(&p[LOST]);
-	lose_some(&p[LOST_SHORT]);
-	say(&p[WAITS], &p[WAITS].client, 77, PLAIN);
-	for (int i = 0; i < N; i++)
-		p[i].client.nr_steps = p[i].server.nr_steps = 0;
-	begin_hearing(&p[BLOCKED], &p[BLOCKED].server, 30);
-	if (ready_file)
-		touch_and_wait();
-	hear(&p[WAITS], &p[WAITS].server, 77, ALL, PLAIN);
-	say(&p[WAITS], &p[WAITS].server, 88, PLAIN);
-	hear(&p[WAITS], &p[WAITS].client, 88, ALL, PLAIN);
-	say(&p[BLOCKED], &p[BLOCKED].client, 30, WAITED_FOR);
-	end_hearing();
-	say_in_thread(&p[BLOCKED], &p[BLOCKED].server, 40);
-	hear(&p[BLOCKED], &p[BLOCKED].client, 40, ALL, PLAIN);
-	for (int i = 0; i < N; i++) {
-		turn(&p[i], 30, 40);
-		turn(&p[i], 50, 60);
-		close_by_fin(&p[i], i & 1 ? &p[i].server : &p[i].client);
-		if (i == LOST_SHORT)
-			p[i].server.nr_steps = 0;
-		expect_all(&p[i], name);
-	}
-}
-
-enum { STREAM_TIMES = 2000, STREAM_BYTES = 500 };
-
-static void *stream_out(void *arg)
-{
-	const struct end *e = arg;
-	char buf[STREAM_BYTES] = { 0 };
-
-	for (int i = 0; i < STREAM_TIMES; i++) {
-		if (send(e->fd, buf, sizeof(buf), 0) != sizeof(buf))
-			die("send");
-		usleep(20);
-	}
-	return NULL;
-}
-
-static void *stream_in(void *arg)
-{
-	const struct end *e = arg;
-	char buf[STREAM_BYTES];
-
-	for (size_t n = 0; n < (size_t)STREAM_TIMES * STREAM_BYTES;) {
-		ssize_t got = recv(e->fd, buf, sizeof(buf), 0);
-
-		if (got <= 0)
-			die("recv");
-		n += (size_t)got;
-	}
-	return NULL;
-}
-
-/* After one turn both ends send and read at once, in threads. */
-static void duplex(const char *name)
-{
-	pthread_t threads[4];
-	struct pair p;
-
-	pair_open(&p, "4");
-	turn(&p, 10, 20);
-	for (int i = 0; i < 4; i++) {
-		struct end *e = i & 1 ? &p.server : &p.client;
-
-		if (pthread_create(&threads[i], NULL, i & 2 ? stream_in : stream_out, e))
-			die("pthread_create");
-	}
-	for (int i = 0; i < 4; i++)
-		pthread_join(threads[i], NULL);
-	p.client.sent += STREAM_TIMES * STREAM_BYTES;
-	p.client.read += STREAM_TIMES * STREAM_BYTES;
-	p.server.sent += STREAM_TIMES * STREAM_BYTES;
-	p.server.read += STREAM_TIMES * STREAM_BYTES;
-	close_by_fin(&p, &p.client);
-	expect_bytes(&p, name);
-}
-
 static void uring(const char *name)
 {
 	struct pair p;
@@ -409,25 +297,6 @@ static void uring(const char *name)
 	}
 	close_by_fin(&p, &p.client);
 	expect_all(&p, name);
-}
-
-/* An answered request and one that waits, when the tracer goes. */
-static void left_open(const char *name)
-{
-	struct pair p[2];
-
-	for (int i = 0; i < 2; i++) {
-		pair_open(&p[i], "4");
-		turn(&p[i], 10, 20);
-	}
-	say(&p[1], &p[1].client, 77, PLAIN);
-	hear(&p[1], &p[1].server, 77, ALL, PLAIN);
-	if (ready_file)
-		touch_and_wait();
-	for (int i = 0; i < 2; i++) {
-		detached(&p[i]);
-		expect_all(&p[i], name);
-	}
 }
 
 const struct talk_case talk_cases[] = {
@@ -448,9 +317,9 @@ const struct talk_case talk_cases[] = {
 	{ "nothing", nothing, false },
 	{ "threads", threads, false },
 	{ "upload", upload, false },
-	{ "duplex", duplex, false },
+	{ "duplex", case_duplex, false },
 	{ "uring", uring, false },
-	{ "old", old, true },
-	{ "left_open", left_open, true },
+	{ "old", case_old, true },
+	{ "left_open", case_left_open, true },
 	{ NULL, NULL, false },
 };
