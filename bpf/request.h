@@ -68,6 +68,10 @@ struct turns {
 	struct tcprequest_event ev; /* of the request that is open, or was the last */
 	__u64 told; /* start_ns of the request that was told last: by whom this atomically changed */
 	__u64 told_idle; /* the same, if nothing had come for so long */
+	__u64 request_bytes; /* of all requests, and how much of that was told */
+	__u64 request_told;
+	__u64 response_bytes; /* likewise */
+	__u64 response_told;
 	__u64 last_ns; /* last byte of the response, or of the request as long as there is none */
 	__u64 end_ns; /* the same of the response before */
 	__u64 arrival_ns; /* of the first bytes that lie unread */
@@ -208,7 +212,21 @@ static __noinline int send(const struct tcprequest_event *ev)
 	return event_send(ev, sizeof(*ev), ev->ts_ns);
 }
 
-/* The request has been told, by whomever: only tasks and the end of the connection say so here. */
+/* Several threads may send and read at once: each byte is in one event, if not always in the right one. */
+static __always_inline void sum_up(struct turns *t)
+{
+	t->ev.request_bytes = t->request_bytes - t->request_told;
+	t->ev.response_bytes = t->response_bytes - t->response_told;
+}
+
+/* By whom has claimed it: so much is told. */
+static __always_inline void is_told(struct turns *t, const struct tcprequest_event *ev)
+{
+	__sync_fetch_and_add(&t->request_told, ev->request_bytes);
+	__sync_fetch_and_add(&t->response_told, ev->response_bytes);
+}
+
+/* Behind a request that has been told; the sweep leaves this to who comes next. */
 static __always_inline void settle(struct turns *t)
 {
 	t->end_ns = t->phase == PHASE_RESPONSE ? t->last_ns : t->ev.ts_ns;
@@ -216,24 +234,31 @@ static __always_inline void settle(struct turns *t)
 	t->phase = PHASE_IDLE;
 }
 
-/* The request that is open is over. key: the struct sock, of which nothing is read. */
+/*
+ * The request that is open is over. key: the struct sock, of which nothing is read. Where another task was
+ * faster, that one goes on from here.
+ */
 static __always_inline void tell(struct turns *t, __u64 key, enum request_end ended, __u64 now)
 {
 	if (t->phase == PHASE_IDLE)
 		return;
 	judge_exchange(t);
+	sum_up(t);
 	if (claim(t, key)) {
+		is_told(t, &t->ev);
 		t->ev.duplex = t->duplex;
 		finish(&t->ev, t->phase == PHASE_RESPONSE, t->last_ns, ended, now);
 		send(&t->ev);
+		settle(t);
+	} else if (t->told_idle == t->ev.start_ns) {
+		settle(t);
 	}
-	settle(t);
 }
 
 /* Before anything is done with an entry: the sweep may have told what was open. */
 static __always_inline void catch_up(struct turns *t)
 {
-	if (t->phase == PHASE_IDLE || t->told != t->ev.start_ns)
+	if (t->phase == PHASE_IDLE || t->told != t->ev.start_ns || t->told_idle != t->told)
 		return;
 	judge_exchange(t);
 	settle(t);
@@ -297,7 +322,7 @@ static __always_inline void clear_request(struct turns *t, __u64 start_ns)
 
 	ev->start_ns = start_ns;
 	ev->ttfb_ns = ev->idle_ns = ev->unread_ns = OPT_NONE;
-	ev->request_ns = ev->request_bytes = ev->response_bytes = 0;
+	ev->request_ns = 0;
 	ev->via_cookie = ev->via_nth = 0;
 	ev->pipelined = ev->continued = false;
 	if (t->end_ns)
@@ -346,29 +371,34 @@ static __always_inline void request_moved(struct turns *t, const struct sock *sk
 		begin(t, sk, from_ns);
 		ev->pipelined = over;
 	}
-	ev->request_bytes += bytes;
+	__sync_fetch_and_add(&t->request_bytes, bytes);
 	ev->request_ns = since(to_ns, ev->start_ns);
 	if (t->phase == PHASE_REQUEST)
 		t->last_ns = to_ns;
 }
 
-/* Bytes towards the connecting side. Before any request they are a greeting, and nobody's answer. */
+/*
+ * Bytes towards the connecting side; true if they are the first of a response. Before any request they are a
+ * greeting, and nobody's answer.
+ */
 static __always_inline bool response_moved(struct turns *t, const struct sock *sk, __u64 bytes,
 					   __u64 from_ns, __u64 to_ns)
 {
 	struct tcprequest_event *ev = &t->ev;
 	bool first = t->phase == PHASE_REQUEST;
 
+	if (!t->nth)
+		return false;
+	__sync_fetch_and_add(&t->response_bytes, bytes);
 	if (t->phase == PHASE_IDLE) {
 		if (!t->may_continue)
-			return false;
+			return false; /* another thread is just about to begin a request */
 		begin_continued(t, sk, from_ns);
 	}
 	if (first) {
 		ev->ttfb_ns = since(from_ns, ev->start_ns);
 		t->phase = PHASE_RESPONSE;
 	}
-	ev->response_bytes += bytes;
 	t->last_ns = to_ns;
 	return first;
 }

@@ -152,10 +152,10 @@ static __always_inline void sent_rest(struct turns *t, __u64 bytes, __u64 to_ns)
 	struct tcprequest_event *ev = &t->ev;
 
 	if (ev->side == SIDE_CONNECT) {
-		ev->request_bytes += bytes;
+		__sync_fetch_and_add(&t->request_bytes, bytes);
 		ev->request_ns = since(to_ns, ev->start_ns);
 	} else if (t->phase == PHASE_RESPONSE) {
-		ev->response_bytes += bytes;
+		__sync_fetch_and_add(&t->response_bytes, bytes);
 		t->last_ns = to_ns;
 	}
 }
@@ -237,8 +237,8 @@ static __always_inline void see_crossing(struct turns *t, const struct seqs *s)
 	if (t->phase != turns_at || !s->open || s->snd_una == s->write_seq)
 		return;
 	t->crossed = true;
-	if (t->ev.side == SIDE_CONNECT && t->ev.request_bytes &&
-	    s->write_seq - s->snd_una >= t->ev.request_bytes)
+	if (t->ev.side == SIDE_CONNECT &&
+	    s->write_seq - s->snd_una >= t->request_bytes - t->request_told)
 		t->ev.pipelined = true; /* none of it had come: this answers something before */
 }
 

@@ -293,11 +293,13 @@ static __always_inline void sweep_one(struct turns *t, __u64 key, __u64 now)
 	enum request_end ended = sweep_after_ns ? REQUEST_END_IDLE : REQUEST_END_DETACHED;
 	__u64 last_ns = t->last_ns;
 
+	sum_up(t);
 	*ev = t->ev;
-	if (!claim(t, key))
-		return;
 	if (ended == REQUEST_END_IDLE)
 		t->told_idle = ev->start_ns;
+	if (!claim(t, key))
+		return;
+	is_told(t, ev);
 	ev->duplex = t->duplex;
 	finish(ev, answered, last_ns, t->closed_ns ? t->closed : ended, now);
 	send(ev);

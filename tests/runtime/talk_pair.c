@@ -303,6 +303,7 @@ void end_hearing(void)
 
 	pthread_join(hearing, NULL);
 	s = &heard.e->steps[heard.e->nr_steps - 1];
+	s->tid = 0; /* where functions are hooked, that call returns unseen */
 	s->from_ns[0] = s->to_ns[0] = from->steps[from->nr_steps - 1].from_ns[0];
 }
 
