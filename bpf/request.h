@@ -78,7 +78,7 @@ struct turns {
 	__u64 sending_ns; /* begin of a send that has not returned */
 	__u64 chunk_ns; /* when the newest part of it was handed over, if that is known */
 	__u64 closed_ns; /* end of the connection, if there was something to read at that time */
-	__u32 write_seq; /* sent, as far as it was counted */
+	__u64 sent; /* how far it was counted: SEQ(write_seq) */
 	__u32 copied_seq; /* read, likewise */
 	__u32 nth;
 	enum phase phase;
@@ -95,7 +95,7 @@ struct turns {
 	bool duplex;
 	bool has_read; /* a read was seen */
 	bool fresh; /* nothing was counted yet, so where it stood before is not known */
-	__u8 zero[6];
+	__u8 zero[2];
 };
 
 struct {

@@ -11,6 +11,9 @@
 #include "older.h"
 #include "request.h"
 
+/* A sequence number as something that compare_exchange() takes. */
+#define SEQ(n) (1ULL << 32 | (__u32)(n))
+
 /* A call that hands over more than this takes time for it: what is last was not handed over at its begin. */
 #define LARGE_SEND 65536
 
@@ -43,7 +46,7 @@ static __always_inline void fill(struct turns *t, const struct sock *sk, const b
 		life->cookie = c->cookie;
 	t->ev.side = side_of(sk, life);
 	t->ev.old = !life || !life->birth_ns;
-	t->write_seq = BPF_CORE_READ((const struct tcp_sock *)sk, write_seq);
+	t->sent = SEQ(BPF_CORE_READ((const struct tcp_sock *)sk, write_seq));
 	t->copied_seq = BPF_CORE_READ((const struct tcp_sock *)sk, copied_seq);
 	t->fresh = true;
 	t->ready = true;
@@ -115,10 +118,10 @@ static __always_inline void send_begins(const struct sock *sk, const bool truste
 	if (parts)
 		t->chunk_ns = now;
 	read_seqs(&s, sk, tp, trusted);
-	if (t->sending_ns && (parts || s.write_seq != t->write_seq))
+	if (t->sending_ns && (parts || SEQ(s.write_seq) != t->sent))
 		return;
 	see_unseen(t, sk, &s);
-	t->write_seq = s.write_seq;
+	t->sent = SEQ(s.write_seq);
 	t->fresh = false;
 	t->early = t->waited = false;
 	t->over = s.unread && t->phase != PHASE_IDLE;
@@ -160,6 +163,29 @@ static __always_inline void sent_rest(struct turns *t, __u64 bytes, __u64 to_ns)
 	}
 }
 
+/*
+ * Bytes up to `to` that nobody has counted: who reads an answer may count them while the send that handed them over
+ * is just returning.
+ */
+static __always_inline __u32 advance(struct turns *t, __u32 to)
+{
+	__u64 counted = t->sent;
+	__s32 n = to - (__u32)counted;
+
+	if (n <= 0)
+		return 0;
+	switch (compare_exchange(&t->sent, counted, SEQ(to))) {
+	case EXCHANGED:
+		return n;
+	case NOT_EXCHANGED:
+		return 0;
+	case CANT_EXCHANGE:
+		break;
+	}
+	t->sent = SEQ(to);
+	return n;
+}
+
 /* bytes: what the call returned; with `seqs` what the sequence numbers say, in the middle of the call. */
 static __always_inline void send_ends(const struct sock *sk, __s64 bytes, const bool trusted,
 				      const bool seqs)
@@ -167,26 +193,25 @@ static __always_inline void send_ends(const struct sock *sk, __s64 bytes, const 
 	const struct tcp_sock *tp = tcp_of(sk, trusted);
 	struct turns *t = tp ? turns_of(sk, trusted) : NULL;
 	__u64 now = bpf_ktime_get_ns(), from, to = now;
-	__u32 write_seq;
+	__u32 moved;
+	bool early;
 
 	if (!t)
 		return;
-	write_seq = GET(trusted, tp, write_seq);
-	if (seqs)
-		bytes = write_seq - t->write_seq;
+	early = t->early;
+	moved = advance(t, GET(trusted, tp, write_seq));
+	if (seqs || (early && bytes > 0))
+		bytes = moved;
 	from = t->sending_ns ?: now;
 	if (t->chunk_ns)
 		to = t->chunk_ns;
 	else if (!t->waited && bytes <= LARGE_SEND)
 		to = from;
 	t->sending_ns = t->chunk_ns = 0;
-	if (bytes > 0 && t->early) {
-		if (write_seq != t->write_seq)
-			sent_rest(t, write_seq - t->write_seq, to);
-	} else if (bytes > 0) {
+	if (bytes > 0 && early)
+		sent_rest(t, bytes, to);
+	else if (bytes > 0)
 		sent(t, sk, tp, bytes, from, to, trusted);
-	}
-	t->write_seq = write_seq;
 	t->early = t->waited = false;
 }
 
@@ -208,14 +233,15 @@ static __always_inline void count_early(struct turns *t, const struct sock *sk,
 					const struct tcp_sock *tp, const struct seqs *s,
 					const bool trusted)
 {
-	__u64 now = bpf_ktime_get_ns();
-	__u64 from = t->sending_ns ?: now;
+	__u64 now = bpf_ktime_get_ns(), from = t->sending_ns ?: now;
+	__u32 moved;
 
-	if (!s->open || (__s32)(s->snd_una - t->write_seq) <= 0)
+	if (!s->open || (__s32)(s->snd_una - (__u32)t->sent) <= 0)
 		return;
-	sent(t, sk, tp, s->write_seq - t->write_seq, from, t->chunk_ns ?: from, trusted);
-	t->write_seq = s->write_seq;
-	t->early = true;
+	t->early = true; /* first, for the send that returns */
+	moved = advance(t, s->write_seq);
+	if (moved)
+		sent(t, sk, tp, moved, from, t->chunk_ns ?: from, trusted);
 }
 
 static __always_inline void read_response(struct turns *t, const struct sock *sk,
@@ -264,7 +290,7 @@ static __always_inline void have_read(const struct sock *sk, __u64 bytes, const 
 	if (!bytes)
 		return;
 	t->has_read = true;
-	if (s.write_seq != t->write_seq)
+	if (SEQ(s.write_seq) != t->sent)
 		count_early(t, sk, tp, &s, trusted);
 	see_crossing(t, &s);
 	if (t->ev.side == SIDE_ACCEPT)

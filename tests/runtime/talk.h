@@ -109,5 +109,6 @@ void turn(struct pair *p, size_t request, size_t response);
 void case_old(const char *name);
 void case_left_open(const char *name);
 void case_duplex(const char *name);
+void case_stream(const char *name);
 
 #endif

@@ -318,6 +318,7 @@ const struct talk_case talk_cases[] = {
 	{ "threads", threads, false },
 	{ "upload", upload, false },
 	{ "duplex", case_duplex, false },
+	{ "stream", case_stream, false },
 	{ "uring", uring, false },
 	{ "old", case_old, true },
 	{ "left_open", case_left_open, true },

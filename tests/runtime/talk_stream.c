@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-/* The case in which nobody takes turns. */
+/* Cases in which nobody takes turns. */
 #define _GNU_SOURCE
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -37,7 +39,7 @@ static void *stream_in(void *arg)
 }
 
 /* After one turn both ends send and read at once, in threads. */
-void case_duplex(const char *name)
+void case_stream(const char *name)
 {
 	pthread_t threads[4];
 	struct pair p;
@@ -56,6 +58,42 @@ void case_duplex(const char *name)
 	p.client.read += STREAM_TIMES * STREAM_BYTES;
 	p.server.sent += STREAM_TIMES * STREAM_BYTES;
 	p.server.read += STREAM_TIMES * STREAM_BYTES;
+	close_by_fin(&p, &p.client);
+	expect_bytes(&p, name);
+}
+
+/* So that what comes is not acknowledged before this end has something to send, or 40 ms later. */
+static void delay_acks(const struct end *e)
+{
+	int off = 0;
+
+	setsockopt(e->fd, IPPROTO_TCP, TCP_QUICKACK, &off, sizeof(off));
+}
+
+/*
+ * Each end speaks while there is something to hear, and hears what the other one had said before it heard: now
+ * the client last, now the server.
+ */
+void case_duplex(const char *name)
+{
+	struct pair p;
+
+	pair_open(&p, "4");
+	turn(&p, 10, 20);
+	for (int i = 0; i < 30; i++) {
+		delay_acks(&p.client);
+		delay_acks(&p.server);
+		say(&p, &p.client, 500, PLAIN);
+		say(&p, &p.server, 300, PLAIN);
+		if (i & 1) {
+			hear(&p, &p.server, 500, ALL, PLAIN);
+			hear(&p, &p.client, 300, ALL, PLAIN);
+			continue;
+		}
+		say(&p, &p.client, 500, PLAIN);
+		hear(&p, &p.client, 300, ALL, PLAIN);
+		hear(&p, &p.server, 1000, ALL, PLAIN);
+	}
 	close_by_fin(&p, &p.client);
 	expect_bytes(&p, name);
 }
