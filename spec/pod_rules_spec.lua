@@ -164,7 +164,9 @@ describe("bpfnet.pod", function()
       local pid = run_in(c, "unshare -n sleep 60", "sleep")
       local inode = files.inode("/proc/" .. pid .. "/ns/net")
       local own = files.inode("/proc/self/ns/net")
+      local function own_pid() return tonumber(helper.read("/proc/self/stat"):match("^%d+")) end
       start()
+      assert.is_truthy(helper.sh("ls -l /proc/%d/fd", own_pid()):find(("net:[%d]"):format(inode), 1, true))
       assert.is_true(pod.stats().netns >= 1)
       local identity = pod.of(1, 0, inode, 0)
       assert.are.equal("shop/cart-0", pod.name(identity))
@@ -179,6 +181,7 @@ describe("bpfnet.pod", function()
       w:rmdir(c.path)
       run(0.05)
       assert.are.equal("host", pod.name(pod.of(1, 0, inode, 0))) -- the number may be another's by now
+      assert.is_nil(helper.sh("ls -l /proc/%d/fd", own_pid()):find(("net:[%d]"):format(inode), 1, true))
       assert.are.equal(identity, pod.of(1, 0, inode, 777))
     end)
 
@@ -236,8 +239,9 @@ describe("bpfnet.pod", function()
     end
     assert.are.same({ "shop/cart-0/app", "shop/db-0/db" }, names)
 
-    helper.sh("kill -INT %s", old.pid) -- its bundle stays, with a number that may be another's
+    helper.sh("kill -INT %s", old.pid) -- its bundle stays, with a number that is another's by now
     table.remove(children, 1).wait()
+    helper.sh("echo -n %s > %s/init.pid", new.pid, old.bundle)
     pod.of(1, 1, 12345, 903)
     until_true(function() return pod.name(pod.of(1, 1, old.inode, 0)) ~= "shop/cart-0" end, "its end")
     assert.are.equal(identity, pod.of(1, 1, old.inode, 901))

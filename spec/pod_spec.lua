@@ -261,6 +261,10 @@ describe("bpfnet.pod", function()
     w:rmdir(d.path)
     watch.scan()
     assert.is_true(pod.of(d.cgroup).dead)
+    local e = { id = pod_world.id(), uid = pod_world.uid(), container = "c", name = "cart-0", namespace = "shop" }
+    w:containerd(e.id, e)
+    watch.removed(1 << 42, ("/kubepods/pod%s/%s"):format(e.uid, e.id)) -- nothing is known of its beginning
+    assert.are.same({ "shop/cart-0/c", true }, { pod.name(pod.of(1 << 42)), pod.of(1 << 42).dead })
     run(0.05) -- the events come after all, and change nothing
     assert.is_true(pod.of(d.cgroup).dead)
     assert.are.equal("shop/cart-0/b", pod.name(pod.of(d.cgroup)))

@@ -169,9 +169,12 @@ end
 ---@param id integer
 ---@param path string
 function watch.removed(id, path)
-  store.add(id, path)
+  if not store.by_cgroup[id] then
+    watch.made(id, path)
+  end
   local identity = store.remove(id)
   if identity then
+    names.look_up(identity) -- the last chance, if it has no name
     netns.release(identity)
     pending[identity] = nil
     store.changed(identity) -- its namespace is nobody's now
