@@ -158,6 +158,19 @@ describe("bpfnet.pod", function()
     end)
   end)
 
+  it("says when it can't see the whole tree, as in a container with a cgroup namespace", function()
+    local base = ("/bpfnet-part-%d"):format(bpf.now())
+    w:cgroup(base)
+    local script = w:write("/part.sh", ('umount -a -t cgroup2\nmkdir %s/cg && mount -t cgroup2 none %s/cg || exit\n'
+      .. 'exec %s run -e \'require("bpfnet.pod").start { root = %q }\'\n')
+      :format(w.root, w.root, helper.bpfnet, w.root))
+    local text, status = helper.sh("%s", w:inside(base, "unshare -m -C sh " .. script))
+    if text:find("mount: ", 1, true) then return pending(text) end
+    assert.are.equal(0, status, text)
+    assert.are.equal(("bpfnet: warning: pods: %s/cg shows a part of the cgroups only: containers that are there "
+      .. "already have no name (hint: mount the host's /sys/fs/cgroup)\n"):format(w.root), text)
+  end)
+
   describe("the network namespace", function()
     it("tells the pod where no cgroup does, while it lives, and by its cookie afterwards", function()
       local c = container { uid = pod_world.uid(), container = "app" }
@@ -183,6 +196,11 @@ describe("bpfnet.pod", function()
       assert.are.equal("host", pod.name(pod.of(1, 0, inode, 0))) -- the number may be another's by now
       assert.is_nil(helper.sh("ls -l /proc/%d/fd", own_pid()):find(("net:[%d]"):format(inode), 1, true))
       assert.are.equal(identity, pod.of(1, 0, inode, 777))
+      local now = bpf.now
+      bpf.now = function() return now() + 61000000000 end -- luacheck: ignore
+      require("bpfnet.pod_netns").expire()
+      bpf.now = now -- luacheck: ignore
+      assert.are.equal("host", pod.name(pod.of(1, 0, inode, 777)))
     end)
 
     it("is learnt of a container that starts later, once its process has it", function()
@@ -217,7 +235,8 @@ describe("bpfnet.pod", function()
       local bundle = w:containerd(c.id, c):match("^(.*)/")
       c.v1 = ("%s/bpfnet-%s"):format(v1, c.id)
       helper.sh("mkdir %s", c.v1)
-      children[#children + 1] = helper.start(("sh -c 'echo $$ > %s/cgroup.procs; exec unshare -n sleep 60'"):format(c.v1))
+      children[#children + 1] = helper.start(("sh -c 'echo $$ > %s/cgroup.procs; exec unshare -n sleep 60'")
+        :format(c.v1))
       local pid = tostring(children[#children].pid)
       helper.wait(5, function() return helper.read("/proc/" .. pid .. "/comm") == "sleep\n" end)
       helper.sh("echo -n %s > %s/init.pid", pid, bundle)

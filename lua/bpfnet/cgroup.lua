@@ -18,6 +18,13 @@ local function unescape(text)
   return (text:gsub("\\(%d%d%d)", function(octal) return string.char(tonumber(octal, 8)) end))
 end
 
+---Whether a mount of cgroup v2 shows the whole tree; a container with a cgroup namespace has one that does not.
+---@param mount string
+---@return boolean
+function cgroup.is_whole(mount)
+  return files.inode(mount) == ROOT
+end
+
 ---Returns where cgroup v2 is mounted: the whole tree, where a mount shows it (a container has one of its
 ---own part as well).
 ---@return string? path nil if it is not
@@ -27,7 +34,7 @@ function cgroup.mount()
     local path, kind = line:match("^%d+ %d+ %S+ %S+ (%S+) .* %- (%S+) ")
     if kind == "cgroup2" then
       path = unescape(path)
-      if files.inode(path) == ROOT then
+      if cgroup.is_whole(path) then
         return path
       end
       first = first or path

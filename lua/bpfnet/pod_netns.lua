@@ -8,7 +8,10 @@
 
 local netns = {}
 
-local by_inode -- inode -> entry { identity =, held =, inode =, users = { [identity] = true }, cookie = }
+local KEPT_NS = 60000000000
+
+local by_inode -- inode -> entry { identity =, held =, inode =, users = { [identity] = true },
+-- cookie =, dead_ns = }
 local by_cookie -- cookie -> entry
 local of_user -- identity -> entry
 local host
@@ -54,15 +57,16 @@ function netns.release(user)
   of_user[user], entry.users[user] = nil, nil
   if not next(entry.users) then
     entry.held:close()
+    entry.dead_ns = bpf.now()
     by_inode[entry.inode] = nil
   end
 end
 
----A container or pod is forgotten: late events are over.
----@param identity bpfnet.pod.Identity
-function netns.forget(identity)
+---Forgets the cookies of namespaces that were let go of a minute ago: late events are over.
+function netns.expire()
+  local before = bpf.now() - KEPT_NS
   for cookie, entry in pairs(by_cookie) do
-    if entry.identity == identity then
+    if entry.dead_ns and entry.dead_ns < before then
       by_cookie[cookie] = nil
     end
   end

@@ -135,7 +135,6 @@ end
 ---@param identity bpfnet.pod.Identity
 function watch.gone(identity)
   names.gone(identity)
-  netns.forget(identity)
   pending[identity] = nil
 end
 
@@ -263,6 +262,7 @@ end
 
 local function sweep()
   store.forget(watch.gone)
+  netns.expire()
   v1.look(watch)
   local dropped = watch.lost()
   if dropped > lost or not running.probe then
@@ -331,6 +331,10 @@ function watch.start(roots)
   netns.reset(proc.host_netns())
   pending, lost, told, scanned_ns = {}, 0, false, 0
   mount = cgroup.mount()
+  if mount and not cgroup.is_whole(mount) then
+    bpf.log("warn", "pods: %s shows a part of the cgroups only: containers that are there already have no name "
+      .. "(hint: mount the host's /sys/fs/cgroup)", mount)
+  end
   running.probe = attach()
   v1.reset()
   watch.scan(START_BUDGET_NS)
