@@ -52,6 +52,12 @@ describe("a container's names", function()
     end)
   end
 
+  it("come from containerd's bundle under nerdctl", function()
+    w:write(("/run/containerd/io.containerd.runtime.v2.task/default/%s/config.json"):format(id),
+      pod_world.oci_config { ["nerdctl/name"] = "web", ["nerdctl/namespace"] = "default" })
+    assert.are.same({ runtime = "containerd", container = "web" }, found("containerd"))
+  end)
+
   it("are the pod's alone for the container that holds its namespaces", function()
     w:containerd(id, shop { container = false })
     local facts = found("containerd")

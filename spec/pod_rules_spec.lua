@@ -152,6 +152,11 @@ describe("bpfnet.pod", function()
       assert.are.equal(n + 1, #pod.rules)
       pod.rules[n + 1] = nil
       assert.are.same({ false, "no rule" }, sidecar(app))
+      table.insert(pod.rules, 1, { name = "first", match = function(identity) return identity.container == "app" end })
+      assert.are.same({ true, "first" }, sidecar(app))
+      table.remove(pod.rules, 1)
+      assert.are.same({ false, "no rule" }, sidecar(app))
+      assert.are.equal(n, #pod.rules)
       handle:close()
       assert.has_error(function() pod.rules[#pod.rules + 1] = { name = "x" } end,
         'pods: a rule is { name = "…", match = function(identity, proc) … end }')

@@ -230,6 +230,33 @@ describe("bpfnet.pod", function()
     handle:close()
   end)
 
+  it("counts a container whose files have no name, or may not be read, which it says once", function()
+    local a, b = pod_world.id(), pod_world.id()
+    w:write(("/run/containerd/io.containerd.runtime.v2.task/default/%s/config.json"):format(a),
+      pod_world.oci_config {})
+    w:cgroup("/docker/" .. a)
+    start()
+    local identity
+    for _, one in ipairs(pod.list()) do identity = one.container_id == a and one or identity end
+    assert.are.equal("unknown:" .. a:sub(1, 12), pod.name(identity))
+    assert.is_true(pod.stats().why.missing >= 1)
+    pod.stop()
+
+    for _, id in ipairs { a, b } do
+      w:containerd(id, { container = "app", name = "cart-0", namespace = "shop", uid = pod_world.uid() })
+      w:cgroup("/docker/" .. id)
+    end
+    helper.sh("chmod -R 700 %s && chown -R 12345 %s", w.root, w.root)
+    local text, status = helper.sh("setpriv --bounding-set=-dac_override,-dac_read_search "
+      .. "--inh-caps=-dac_override,-dac_read_search %s run -e %s", helper.bpfnet, helper.quote(([[
+      local pod = require("bpfnet.pod")
+      pod.start { root = %q }
+      print(pod.stats().why.denied >= 2)]]):format(w.root)))
+    assert.are.equal(0, status, text)
+    assert.matches("^bpfnet: warning: pods: the files of container %x+ can't be read %(hint: run as root, or with "
+      .. "CAP_DAC_READ_SEARCH%)\ntrue\n$", text)
+  end)
+
   it("names units of systemd, the host, and what nobody knows", function()
     start()
     local base = ("/bpfnet-spec-%d.slice"):format(bpf.now())

@@ -75,13 +75,15 @@ end
 function bundle.find(id, path, runtime)
   local first, partly = READERS[runtime], nil
   local why = "missing"
-  for _, reader in ipairs({ first or ORDER[1], table.unpack(ORDER) }) do
-    local facts, reason = reader(id, path)
-    if facts and says_something(facts) then
-      return facts
+  for i, reader in ipairs({ first or ORDER[1], table.unpack(ORDER) }) do
+    if i == 1 or reader ~= (first or ORDER[1]) then
+      local facts, reason = reader(id, path)
+      if facts and says_something(facts) then
+        return facts
+      end
+      partly = partly or facts
+      why = why == "missing" and reason or why
     end
-    partly = partly or facts
-    why = why == "missing" and reason or why
   end
   return why == "missing" and partly or nil, why
 end

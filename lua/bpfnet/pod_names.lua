@@ -174,7 +174,7 @@ end
 function names.put(identity, found)
   local fact = store.facts(identity)
   fact.labels = found.labels or fact.labels
-  fact.named = true
+  fact.named = found.container ~= nil or found.sandbox
   fill(identity, found)
   refresh(identity)
   enter(identity)
@@ -195,7 +195,7 @@ function names.look_up(identity)
   local found, why = bundle.find(identity.container_id, identity.path, identity.runtime)
   if found then
     names.put(identity, found)
-    return true
+    return fact.named, not fact.named and "missing" or nil
   end
   refresh(identity) -- the pod may be known by others of it, or what a source has said
   enter(identity)

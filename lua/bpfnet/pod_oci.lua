@@ -86,6 +86,7 @@ function oci.containerd_facts(annotations, namespace)
   local facts = files.texts(annotations, CONTAINERD)
   facts.runtime = namespace == "moby" and "docker" or "containerd"
   facts.sandbox = annotations["io.kubernetes.cri.container-type"] == "sandbox" or nil
+  facts.container = facts.container or files.texts(annotations, { name = "nerdctl/name" }).name
   return facts
 end
 
