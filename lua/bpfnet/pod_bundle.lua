@@ -66,6 +66,15 @@ local function says_something(facts)
   return facts.container or facts.sandbox
 end
 
+local function in_order(runtime)
+  local first = READERS[runtime] or ORDER[1]
+  local list = { first }
+  for _, reader in ipairs(ORDER) do
+    list[#list + 1] = reader ~= first and reader or nil
+  end
+  return list
+end
+
 ---Looks for a container in the files of the runtime that its cgroup's name speaks of, then in all others'.
 ---@param id string of the container, 64 digits
 ---@param path string of its cgroup
@@ -73,17 +82,14 @@ end
 ---@return bpfnet.pod.Facts? facts nil if nobody knows it
 ---@return string? why "missing", "denied", "truncated", "too large": what was wrong with the file that it has
 function bundle.find(id, path, runtime)
-  local first, partly = READERS[runtime], nil
-  local why = "missing"
-  for i, reader in ipairs({ first or ORDER[1], table.unpack(ORDER) }) do
-    if i == 1 or reader ~= (first or ORDER[1]) then
-      local facts, reason = reader(id, path)
-      if facts and says_something(facts) then
-        return facts
-      end
-      partly = partly or facts
-      why = why == "missing" and reason or why
+  local why, partly = "missing", nil
+  for _, reader in ipairs(in_order(runtime)) do
+    local facts, reason = reader(id, path)
+    if facts and says_something(facts) then
+      return facts
     end
+    partly = partly or facts
+    why = why == "missing" and reason or why
   end
   return why == "missing" and partly or nil, why
 end
