@@ -200,6 +200,23 @@ describe("bpfnet.pod", function()
     assert.are.equal(identity, pod.of(leaf))
   end)
 
+  it("is not taken in by a cgroup that somebody has named by another's container", function()
+    local victim = container { container = "app" }
+    local other = container { container = "x", name = "other-0" }
+    local fake = w:cgroup(other.path .. "/docker-" .. victim.id .. ".scope")
+    start()
+    local late = w:cgroup(other.path .. "/x/" .. victim.id)
+    run(0.05)
+    for _, id in ipairs { fake, late } do
+      assert.are.equal("unknown:" .. victim.id:sub(1, 12), pod.name(pod.of(id)))
+      assert.are_not.equal(pod.of(victim.cgroup), pod.of(id))
+    end
+    assert.are.equal("shop/cart-0/app", pod.name(pod.of(victim.cgroup)))
+    w:rmdir(other.path .. "/docker-" .. victim.id .. ".scope")
+    run(0.05)
+    assert.is_false(pod.of(victim.cgroup).dead)
+  end)
+
   it("does not guess: a bundle that is cut is looked at again", function()
     start()
     local c = container { container = "app", no_bundle = true }

@@ -186,6 +186,9 @@ end
 ---@return string? why "missing", "denied", "truncated", "too large"
 function names.look_up(identity)
   local fact = store.facts(identity)
+  if fact.is_copy then
+    return true
+  end
   if fact.named or fact.kind ~= "container" or identity.runtime == "lxc" then
     refresh(identity)
     enter(identity)

@@ -36,7 +36,7 @@ local KEPT = 4096 -- dead ones, at most
 
 local nodes -- cgroup id -> { id =, path =, identity =, dead_ns = }
 local things -- what it is ("container:…", "pod:…", "unit:…") -> identity
-local facts -- identity -> { kind =, key =, live =, cgroups = { [id] = path }, ... }
+local facts -- identity -> { kind =, key =, live =, cgroups = { [id] = path }, is_copy =, ... }
 local dead -- list of nodes, in the order in which they died
 local dead_first, dead_last
 local listeners
@@ -132,9 +132,20 @@ function store.changed(identity)
   end
 end
 
+-- One that may make cgroups of its own can name them by another container: the same id in a second place is not
+-- that container, whose place is known already.
+local function container_key(parsed)
+  local key = "container:" .. parsed.container_id
+  local first = things[key]
+  if first and first.path ~= "" and first.path ~= parsed.owner and not first.dead then
+    return key .. " in " .. parsed.owner, true
+  end
+  return key, false
+end
+
 local function key_of(parsed)
   if parsed.kind == "container" then
-    return "container:" .. parsed.container_id
+    return container_key(parsed)
   elseif parsed.kind == "pod" then
     return "pod:" .. parsed.pod_uid
   end
@@ -143,7 +154,9 @@ end
 
 -- The identity for what a path says; all that the path alone tells is filled in.
 local function identity_of(parsed)
-  local identity, is_new = store.thing(key_of(parsed), parsed.kind)
+  local key, is_copy = key_of(parsed)
+  local identity, is_new = store.thing(key, parsed.kind)
+  facts[identity].is_copy = is_copy
   if identity.path == "" then
     identity.path = parsed.owner
     identity.container_id = parsed.container_id

@@ -85,7 +85,7 @@ local function look_at_process(identity, fact)
   if not found then
     return false
   end
-  if not fact.named and #identity.container_id == 64 then
+  if not fact.named and not fact.is_copy and #identity.container_id == 64 then
     local facts = proc.by_shim(found, identity.container_id)
     if facts then
       names.put(identity, facts)
@@ -181,16 +181,27 @@ function watch.removed(id, path)
   store.forget(watch.gone)
 end
 
+-- Containers before what may be in them.
+local function shortest_first(paths)
+  local ids = {}
+  for id in pairs(paths) do
+    ids[#ids + 1] = id
+  end
+  table.sort(ids, function(a, b)
+    return #paths[a] < #paths[b] or #paths[a] == #paths[b] and a < b
+  end)
+  return ids
+end
+
 ---Reads the tree, and makes what is known agree with it.
 ---@param budget_ns? integer after this the names of the rest are looked for later
 function watch.scan(budget_ns)
   local until_ns = bpf.now() + (budget_ns or BUDGET_NS)
   local paths = cgroup.walk() or {}
   scanned_ns, wants_scan = bpf.now(), false
-  local found = {}
-  for id, path in pairs(paths) do
-    local identity, is_new = store.add(id, path)
-    found[#found + 1] = id
+  local found = shortest_first(paths)
+  for _, id in ipairs(found) do
+    local identity, is_new = store.add(id, paths[id])
     if is_new then
       pending[identity] = { step = 0, due_ns = 0 }
       store.facts(identity).old = true
