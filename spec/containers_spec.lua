@@ -59,11 +59,6 @@ local function proxied(address, client, to)
     watch.text("127.0.0.1", to .. "/istio-proxy", to .. "/app")
 end
 
-local function sorted(list)
-  table.sort(list)
-  return list
-end
-
 describe("real containers", function()
   setup(function()
     local missing = containers.missing()
@@ -104,9 +99,8 @@ describe("real containers", function()
     local to = "shop/cart-0"
     local a, b = proxied(HOST, "no pod", to)
     local c, d = proxied(client.ip, "shop/web-0/app", to)
-    local texts, conns = watched:take()
-    helper.same_list(sorted { watch.text(HOST, "no pod", to .. "/app"), a, b, c, d,
-      watch.text("127.0.0.1", to .. "/istio-proxy", to .. "/app") }, texts)
+    local conns = watched:take { watch.text(HOST, "no pod", to .. "/app"), a, b, c, d,
+      watch.text("127.0.0.1", to .. "/istio-proxy", to .. "/app") }
     local app, proxy = conns[1].accept_identity, conns[2].accept_identity
     assert.are.same({ server.containers.app.id, server.uid, false, containers.APP, "containerd" },
       { app.container_id, app.pod_uid, app.sidecar, app.image, app.runtime })
@@ -122,8 +116,7 @@ describe("real containers", function()
     wait_for(server.containers.app, APP)
     from_host(server.ip, PROXY)
     watched:settle(8)
-    local texts, conns = watched:take()
-    helper.same_list(sorted { proxied(HOST, "no pod", "shop/cart-0") }, texts)
+    local conns = watched:take { proxied(HOST, "no pod", "shop/cart-0") }
     assert.are_not.equal(before, server.containers.app.id)
     for _, c in ipairs(conns) do
       if c.address == "127.0.0.1" then
@@ -148,7 +141,7 @@ describe("real containers", function()
       table.insert(expected, (select(2, proxied("", "", "shop/cart-0"))))
     end
     assert.are.equal(3 * total, #expected)
-    helper.same_list(sorted(expected), (watched:take()))
+    watched:take(expected)
   end)
 
   test("have their names in the host's network", function()
@@ -160,11 +153,11 @@ describe("real containers", function()
     from_pod(server, "app", HOST, port)
     from_pod(host, "agent", server.ip, APP)
     watched:settle(12)
-    helper.same_list(sorted {
+    watched:take {
       watch.text(HOST, "no pod", "kube-system/agent-x/agent"),
       watch.text(server.ip, "shop/cart-0/app", "kube-system/agent-x/agent"),
       watch.text(HOST, "kube-system/agent-x/agent", "shop/cart-0/app"),
-    }, (watched:take()))
+    }
     host:remove()
   end)
 
@@ -185,20 +178,18 @@ describe("real containers", function()
     server:restart("app")
     wait_for(server.containers.app, APP)
     watched:settle(4, 20)
-    local texts, conns = watched:take()
-    helper.same_list({ watch.text(client.ip, "shop/gone-0/app", "shop/cart-0/app") }, texts)
+    local conns = watched:take { watch.text(client.ip, "shop/gone-0/app", "shop/cart-0/app") }
     local late = conns[1].close_client_event
     assert.is_true(late.ts_ns > removed, "ended " .. (removed - late.ts_ns) .. " ns before")
     assert.are.equal(client.uid, conns[1].close_client_identity.pod_uid)
   end)
 
-  -- The pod that a network namespace alone tells of, and the event it was told for.
+  -- The pod that its network namespace alone tells of, and the event it was told for.
   local function by_netns(client)
+    local name = ("%s/%s/app"):format(client.namespace, client.name)
     from_pod(client, "app", server.ip, APP)
     watched:settle(4)
-    local texts, conns = watched:take()
-    helper.same_list({ watch.text(client.ip, pod.name(conns[1].connect_identity), "shop/cart-0/app") }, texts)
-    local ev = conns[1].connect_event
+    local ev = watched:take({ watch.text(client.ip, name, "shop/cart-0/app") })[1].connect_event
     return pod.of(nil, nil, ev.netns, ev.netns_cookie).pod, ev
   end
 

@@ -93,16 +93,30 @@ function Watch:until_true(seconds, f)
   timer:close()
 end
 
----Texts of the connections seen since the last time, in order of their texts.
----@return string[] texts, table[] conns in the order in which they began
-function Watch:take()
+-- What one list has more often than another, a line each.
+local function more(sign, list, than)
+  local left, lines = {}, {}
+  for _, text in ipairs(than) do left[text] = (left[text] or 0) + 1 end
+  for _, text in ipairs(list) do
+    left[text] = (left[text] or 0) - 1
+    if left[text] < 0 then lines[#lines + 1] = sign .. " " .. text .. "\n" end
+  end
+  table.sort(lines)
+  return table.concat(lines)
+end
+
+---Takes the connections that were seen since the last time: they have to have these texts.
+---@param expected string[] in any order
+---@return table[] conns in the order in which they began
+function Watch:take(expected)
   local texts, conns = {}, self.order
   for i, c in ipairs(conns) do
     texts[i] = watch.text(c.address, c.connect, c.accept, c.close_client, c.close_server)
   end
-  table.sort(texts)
   self.conns, self.order, self.events = {}, {}, 0
-  return texts, conns
+  local wrong = more("missing", expected, texts) .. more("instead", texts, expected)
+  require("luassert").are.equal("", wrong)
+  return conns
 end
 
 ---What a connection's text is, if its events have these names.
