@@ -213,4 +213,54 @@ describe("real containers", function()
       assert.are.equal("shop/first-0", pod.of(nil, nil, old.netns, old.netns_cookie).pod)
     end
   end)
+
+  test("are what filters by pod let through, and nothing else, also of pods that come later", function()
+    if watch.guest then return end
+    local seen, probes = {}, {}
+    for what, filter in pairs { sidecars = { sidecar = true }, jobs = { namespace = "job*", container = "app" },
+      cart = { pod = "shop/cart-?", image = containers.APP } } do
+      filter.port = { APP, PROXY }
+      seen[what] = {}
+      probes[#probes + 1] = bpf.attach("tcpaccept", { filter = filter }, function(ev)
+        table.insert(seen[what], ev.probe .. " " .. pod.name(pod.of_event(ev)))
+      end)
+      probes[#probes + 1] = bpf.attach("tcpconnect", { filter = filter }, function(ev)
+        table.insert(seen[what], ev.probe .. " " .. pod.name(pod.of_event(ev)))
+      end)
+    end
+    local client = node:pod(idle("jobs", "later-0"))
+    from_host(server.ip, PROXY)
+    from_pod(client, "app", server.ip, APP)
+    watched:settle(12)
+    for _, probe in ipairs(probes) do probe:close() end
+    for _, list in pairs(seen) do table.sort(list) end
+    assert.are.same({
+      sidecars = { "tcpaccept shop/cart-0/istio-proxy", "tcpconnect shop/cart-0/istio-proxy" },
+      jobs = { "tcpconnect jobs/later-0/app" },
+      cart = { "tcpaccept shop/cart-0/app", "tcpaccept shop/cart-0/app" },
+    }, seen)
+    client:remove()
+  end)
+
+  -- Its files, its cgroups, its processes. The pattern is none of a text that has it itself, as ours has.
+  local function traces_of(other)
+    local folder, name = other:match("^(.*)/n([^/]+)$")
+    return helper.sh("find %s $(awk '$3 ~ /^cgroup/ { print $2 }' /proc/mounts) -maxdepth 1 -name '[n]%s*';"
+      .. " grep -la '[n]%s' /proc/[0-9]*/cmdline /proc/[0-9]*/mounts 2>/dev/null; :", folder, name, name)
+  end
+
+  test("are gone when who started them is killed", function()
+    if watch.guest then return end -- where the machine is
+    local code = [[package.path = "%s/tests/runtime/?.lua;" .. package.path
+      local node = require("containers").up()
+      node:pod { namespace = "shop", name = "x-0", containers = { { name = "app", command = { "sleep", "inf" } } } }
+      print(node.dir) io.stdout:flush()
+      bpf.run(60)]]
+    local child = helper.start(("%s run -e %s"):format(helper.bpfnet, helper.quote(code:format(helper.root))))
+    local other = helper.wait(30, function() return child.stdout():match("(%S+)\n") end)
+    assert.is_truthy(traces_of(other):find("/sys/fs/cgroup", 1, true))
+    child.kill("KILL")
+    pcall(helper.wait, 20, function() return traces_of(other) == "" end)
+    assert.are.equal("", traces_of(other))
+  end)
 end)
