@@ -79,15 +79,16 @@ static void act(struct http *h, curl_socket_t fd, int what)
 	take_finished(h);
 }
 
-struct sock {
+struct http_sock {
 	struct http *http;
+	struct http_sock *next;
 	curl_socket_t fd;
 	struct loop_watch *watch;
 };
 
 static void on_ready(void *arg, uint32_t events)
 {
-	struct sock *sock = arg;
+	struct http_sock *sock = arg;
 	int what = 0;
 
 	if (events & EPOLLIN)
@@ -99,6 +100,28 @@ static void on_ready(void *arg, uint32_t events)
 	act(sock->http, sock->fd, what); /* sock may be gone then */
 }
 
+static struct http_sock *new_sock(struct http *h, curl_socket_t fd)
+{
+	struct http_sock *sock = calloc(1, sizeof(*sock));
+
+	if (!sock)
+		return NULL;
+	*sock = (struct http_sock){ .http = h, .next = h->socks, .fd = fd };
+	h->socks = sock;
+	return sock;
+}
+
+static void free_sock(struct http_sock *sock)
+{
+	struct http_sock **p;
+
+	for (p = &sock->http->socks; *p != sock; p = &(*p)->next)
+		;
+	*p = sock->next;
+	loop_unwatch(sock->watch);
+	free(sock);
+}
+
 /* libcurl wants to hear of this descriptor, of other events of it, or no more. */
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
 {
@@ -106,23 +129,22 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *kn
 		[CURL_POLL_IN] = EPOLLIN, [CURL_POLL_OUT] = EPOLLOUT, [CURL_POLL_INOUT] = EPOLLIN | EPOLLOUT
 	};
 	struct http *h = arg;
-	struct sock *sock = known;
+	struct http_sock *sock = known ? known : new_sock(h, fd);
 
 	(void)easy;
 	if (!sock)
-		sock = calloc(1, sizeof(*sock));
-	if (!sock)
 		return -1;
 	loop_unwatch(sock->watch);
-	if (what == CURL_POLL_REMOVE) {
-		h->curl->multi_assign(h->multi, fd, NULL);
-		free(sock);
+	sock->watch = NULL;
+	if (what != CURL_POLL_REMOVE)
+		sock->watch = loop_watch(h->loop, fd, events[what], on_ready, sock);
+	if (sock->watch) {
+		h->curl->multi_assign(h->multi, fd, sock);
 		return 0;
 	}
-	*sock = (struct sock){ .http = h, .fd = fd };
-	sock->watch = loop_watch(h->loop, fd, events[what], on_ready, sock);
-	h->curl->multi_assign(h->multi, fd, sock);
-	return sock->watch ? 0 : -1;
+	h->curl->multi_assign(h->multi, fd, NULL);
+	free_sock(sock);
+	return what == CURL_POLL_REMOVE ? 0 : -1;
 }
 
 static int on_timeout_wish(CURLM *multi, long ms, void *arg)
@@ -182,6 +204,8 @@ void http_free(struct http *h)
 	if (h->multi)
 		h->curl->multi_cleanup(h->multi);
 	http_restore_signals(&signals);
+	while (h->socks) /* after a lack of memory libcurl takes none of them back */
+		free_sock(h->socks);
 	loop_timer_free(h->timer);
 	free(h);
 }

@@ -23,7 +23,7 @@ void http_free_lines(struct http_lines *l)
 
 static bool add(struct http_headers *h, const char *line, size_t name_len, size_t len)
 {
-	struct http_header *list = reallocarray(h->list, h->count + 1, sizeof(*list));
+	struct http_header *list = realloc(h->list, (h->count + 1) * sizeof(*list));
 	char *text, *value;
 
 	if (!list)

@@ -20,6 +20,7 @@ struct http {
 	struct loop *loop;
 	CURLM *multi;
 	struct loop_timer *timer; /* when libcurl wants to be called */
+	struct http_sock *socks; /* what it waits for */
 };
 
 struct http_request {

@@ -9,6 +9,9 @@
 #include <sys/eventfd.h>
 #define T_SECONDS 300
 #include "filter.h"
+#include "http_curl.h"
+#include "http.h"
+#include "http_server.h"
 #include "lua_run.h"
 #include "record.h"
 #include "types.h"
@@ -341,7 +344,74 @@ static void aggregates(void)
 	script_end();
 }
 
+static void on_data(void *arg, const void *data, size_t len)
+{
+	(void)arg;
+	(void)data;
+	CHECK(len > 0);
+}
+
+static void on_done(void *arg, const struct http_result *result)
+{
+	CHECK(result->error || result->status == 200);
+	loop_stop(arg);
+}
+
+static void request_in(struct loop *loop, struct http *http)
+{
+	struct http_opts opts = { .stall_timeout_ns = 300 * NSEC_PER_MSEC,
+				  .on_data = on_data,
+				  .on_done = on_done,
+				  .arg = loop };
+	struct http_request *request;
+	enum loop_end why;
+	struct err err;
+	char url[64];
+
+	snprintf(url, sizeof(url), "http://127.0.0.1:%d/chunks", server_port);
+	opts.url = url;
+	if (http_start(&request, http, &opts, &err)) {
+		CHECK_INT(err.code, -ENOMEM);
+		return;
+	}
+	loop_hold(loop);
+	CHECK_INT(loop_run(loop, 5 * (int64_t)NSEC_PER_SEC, &why), 0);
+	CHECK_INT(why, LOOP_STOPPED);
+	http_cancel(request);
+}
+
+/* Once with a failure, and the client is as good as new after it. */
+static void request(void)
+{
+	struct loop *loop;
+	struct http *http;
+	struct err err;
+
+	if (loop_new(&loop, &err))
+		return;
+	if (http_new(&http, loop, &err) == 0) {
+		request_in(loop, http);
+		left = -1;
+		request_in(loop, http);
+		http_free(http);
+	}
+	loop_free(loop);
+}
+
+static void requests(void)
+{
+	struct err err;
+
+	if (!http_curl(&err))
+		SKIP("%s", err.msg);
+	server_start();
+	request(); /* what is opened once stays open */
+	CHECK(each_failure(request) > 5);
+	server_end();
+}
+
 static const struct t_case cases[] = {
+	{ "HTTP requests", requests },
 	{ "layouts", layouts },
 	{ "filters", filters },
 	{ "loops", loops },
