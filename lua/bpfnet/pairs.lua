@@ -48,10 +48,15 @@ local pairing = {}
 local Pairs = {}
 Pairs.__index = Pairs
 
+local SLICE = 2000 -- events that are settled together
+local BUDGET_NS = 200000000
+
 local DEFAULTS = {
-  wait = 0.75, -- seconds: the probe's timeout and some time for what is on its way
+  -- seconds: an end is told at once by the next request, or else after the probe's timeout of 0.5 s, which is
+  -- looked after every 0.25 s
+  wait = 1.25,
   patience = 15, -- seconds that what a sidecar sent on waits for a request that is told much later
-  max_pending = 65536, -- events
+  max_pending = 32768, -- events, of which one takes some 3 KB
   max_conns = 65536,
 }
 
@@ -69,6 +74,7 @@ function pairing.new(opts)
   end
   self.wait_ns = math.floor(self.wait * 1e9)
   self.patience_ns = math.floor(self.patience * 1e9)
+  self.is_proxy = opts.is_proxy
   self.ends = ends.new({ max = self.max_conns, identify = opts.identify, is_proxy = opts.is_proxy })
   self.counts = { events = 0, requests = 0, parts = 0, late = 0, hurried = 0 }
   return self
@@ -134,7 +140,9 @@ end
 
 function Pairs:_add_to_proxy(ev)
   local conn = ev.conn
-  if conn.side == "accept" then
+  if not conn.proxy or ev.continued or conn.side == "unknown" then
+    return
+  elseif conn.side == "accept" then
     table.insert(self:_proxy_of(ev).accepted, ev)
     conn.open[ev.nth] = ev
   else
@@ -148,18 +156,18 @@ function Pairs:add(ev)
   ev.conn = self.ends:conn(ev)
   times(ev)
   ev.left_out = why_left_out(ev)
+  ev.conn.closed = ev.ended == "closed" or ev.ended == "reset"
   self.counts.events = self.counts.events + 1
   if not ev.continued then
     self.ends:add(ev)
   end
-  if ev.conn.proxy and not ev.continued and ev.conn.side ~= "unknown" then
-    self:_add_to_proxy(ev)
-  end
+  self:_add_to_proxy(ev)
   self.last = self.last + 1
   self.pending[self.last] = ev
   if self.last - self.first >= self.max_pending then
-    self.counts.hurried = self.counts.hurried + self.max_pending // 8
-    self:_settle(self.pending[self.first + self.max_pending // 8].ts_ns)
+    local slice = math.min(SLICE, self.max_pending // 2)
+    self.counts.hurried = self.counts.hurried + slice
+    self:_settle(self.pending[self.first + slice].ts_ns)
   end
 end
 
@@ -252,6 +260,10 @@ end
 function Pairs:_rounds(batch, until_ns)
   local busy = {}
   for _, ev in ipairs(batch) do
+    if not ev.in_proxy then -- that it is a sidecar's may have been learnt since
+      ev.conn.proxy = self.is_proxy(ev.conn.who, ev)
+      self:_add_to_proxy(ev)
+    end
     if ev.in_proxy and not ev.decided then
       busy[ev.in_proxy] = true
     end
@@ -316,10 +328,16 @@ function Pairs:_drop_proxies()
   end
 end
 
----Settles what has waited long enough.
+---Settles what has waited long enough, a part at a time for a fifth of a second at most: callbacks may not take
+---longer than one. What is left comes with the next call.
 ---@param now_ns integer as bpf.now()
 function Pairs:settle(now_ns)
-  self:_settle(now_ns - self.wait_ns)
+  local until_ns, began_ns = now_ns - self.wait_ns, bpf.now()
+  repeat
+    local some = self.pending[self.first + SLICE]
+    local more = some and some.ts_ns < until_ns
+    self:_settle(more and some.ts_ns or until_ns)
+  until not more or bpf.now() - began_ns > BUDGET_NS
 end
 
 ---Settles all, for the end, when nothing more will come.

@@ -12,6 +12,8 @@ local LABELS = {
   service = "service", sidecar_out = "sidecar out", unsplit = "not sent on", transfer = "transfer",
 }
 
+local PORTS = 8 -- lines for ports in a block
+
 local COLUMNS = {
   { title = "  PART", width = 24, value = "label" },
   { title = "N", width = 7, right = true, value = "count" },
@@ -109,8 +111,23 @@ local function port_note(port)
   return table.concat(texts, ", ")
 end
 
+-- Failures first, then the busiest.
+local function worse(a, b)
+  if a.failed ~= b.failed then
+    return a.failed > b.failed
+  end
+  return a.count > b.count
+end
+
 local function port_lines(lines, ports)
-  for _, port in ipairs(ports.list) do
+  local list = table.move(ports.list, 1, #ports.list, 1, {})
+  table.sort(list, worse)
+  for i, port in ipairs(list) do
+    if i > PORTS then
+      lines[#lines + 1] = { label = ("  and %d more ports"):format(#list - PORTS), count = "", p50 = nil, share = "",
+        note = "" }
+      break
+    end
     local label = ("%s :%s%s"):format(port.side, port.port > 0 and port.port or "others",
       port.container and " " .. port.container or "")
     local one = line(label, port.latency, port_note(port))
@@ -120,6 +137,9 @@ local function port_lines(lines, ports)
 end
 
 local function heading(name, direction, record, seconds)
+  if record.requests == 0 then
+    return ("%s %s: no requests"):format(name, direction)
+  end
   local text = ("%s %s: %d requests, %.1f/s"):format(name, direction, record.requests,
     record.requests / math.max(seconds, 0.001))
   for _, what in ipairs({

@@ -29,6 +29,7 @@ local SLACK_NS = 1000000
 ---@field waiting table<integer, table> events that have no other end yet, by place
 ---@field first integer first place of them
 ---@field last integer last one
+---@field closed boolean
 ---@field open table<integer, table> by number: requests at a proxy that are not settled
 
 ---@class bpfnet.pairs.Ends

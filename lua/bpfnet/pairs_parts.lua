@@ -64,8 +64,20 @@ local function cut_proxy(cuts, head, upstream, estimate)
   end
 end
 
-local function cuts_of(r)
-  local cuts, client, server = {}, r.client, r.server
+-- The ends that have moments to cut at: they may disagree about whether there was an answer, where one of
+-- them saw more of it.
+local function ends_of(r)
+  local client, server = r.client, r.server
+  if client and not client.resp_ns and r.direction ~= "in" then
+    client = nil
+  elseif server and not server.resp_ns then
+    server = nil
+  end
+  return client, server
+end
+
+local function cuts_of(r, client, server)
+  local cuts = {}
   local estimate = r.direction == "out"
   if r.proxied then
     cut(cuts, "network", arrival(server))
@@ -96,8 +108,9 @@ end
 ---@return table<string, integer> times ns by the part's name, those that it has
 ---@return integer total_ns
 function parts.of(r)
-  local times, cuts = {}, cuts_of(r)
-  local start = r.client and r.client.start_ns or arrival(r.server)
+  local client, server = ends_of(r)
+  local times, cuts = {}, cuts_of(r, client, server)
+  local start = client and client.start_ns or arrival(server)
   local at = start
   for i = 1, #cuts, 2 do
     local name, ns = cuts[i], math.max(cuts[i + 1], at)

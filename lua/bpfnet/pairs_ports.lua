@@ -82,6 +82,20 @@ function ports.merge(into, from)
   end
 end
 
+---Returns what all ports come to: distributions of both kinds, the longest queue, what was redirected.
+---@param all bpfnet.pairs.Ports
+---@return { accept: bpfnet.Hist, connect: bpfnet.Hist, backlog: integer?, backlog_max: integer?,
+---  redirected: integer } sum ns, connections, bytes
+function ports.sum(all)
+  local sum = { accept = hist.new({ unit = "ns" }), connect = hist.new({ unit = "ns" }), redirected = 0 }
+  for _, record in ipairs(all.list) do
+    sum[record.side]:merge(record.latency)
+    ports.queue(sum, record.backlog, record.backlog_max)
+    sum.redirected = sum.redirected + record.rx + record.tx
+  end
+  return sum
+end
+
 ---Returns failures by errno, of all ports.
 ---@param all bpfnet.pairs.Ports
 ---@return table<string, integer> errors
