@@ -17,7 +17,7 @@ set -u
 
 here=$(dirname "$(realpath "$0")")
 root=$(realpath -m "$here/../../.output/programs")
-packages=(curl haproxy iperf3 memcached nginx-light openssh-client openssh-server openssl
+packages=(apache2-utils curl haproxy iperf3 memcached nginx-light openssh-client openssh-server openssl
 	postgresql-15 python3 redis-server redis-tools wrk)
 
 . "$here/packages.sh"
