@@ -1,5 +1,84 @@
 -- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
--- pod_latency - HEADER
+-- pod_latency - where the time of each pod's requests goes: sidecar, service, network, accept queue.
+--
+-- A request is what one side of a TCP connection sends until the other side answers; no protocol is
+-- decoded, long-lived connections are as good as new ones. Where a pod has a sidecar (by the rules
+-- of bpfnet.pod, or --proxy), what it accepted is paired with what it sent on.
+--
+-- usage: bpfnet run pod_latency [options]
+--
+--   --pod --namespace --container --sidecar --label
+--                       only these containers: --pod shop/cart-* (NAMESPACE/NAME or NAME, with *
+--                       and ?), --sidecar, --label app=cart. A pod's whole is needed to pair what
+--                       its sidecar does: --container and --sidecar show one half of it
+--   --interval SECONDS  time between two looks (default 5)
+--   --top N             blocks on a terminal (default 8); lines, JSON and CSV have all
+--   --proxy COMM,...    processes of these names pass requests on, like a sidecar
+--   --packets           how long packets take in the pods' namespaces, too; with --pod,
+--                       --namespace or --label
+--   --pid --uid --comm --port --sport --dport --addr --netns --cgroup --family
+--                       only these sockets; commas between several: --sport 80,443. They, too,
+--                       take apart what belongs to one request
+--   --duration SECONDS  stop by itself
+--   --json, --csv       for programs: a row per pod, direction and interval ("span": "interval");
+--                       at the end for the whole time ("span": "total")
+--
+-- example:
+--   # bpfnet run pod_latency --namespace shop
+--   ...
+--   09:02:21  all 4.0 s: 2 blocks
+--   shop/front-0 out: 1000 requests, 251.1/s; 98K asked, 977K answered
+--     PART                         N    P50    P90    P99    MAX SHARE KNOWN BY
+--     network                   1000  7.1us   23us   42us   59us    0%
+--     unread                    1000   68us  192us  128ms  217ms   13%
+--     service                   1000  5.9ms   15ms   90ms  229ms   87%
+--     transfer                  1000  3.1us  5.5us   10us  111us    0%
+--     total                     1000  5.9ms   20ms  139ms  229ms  100%
+--     connect :81 web              1      -      -      -      -       failed 1: ECONNREFUSED 1
+--     connect :15006 web          10  6.3us  8.1us   99us   99us
+--   shop/cart-0 in: 1000 requests, 251.1/s; 98K asked, 977K answered
+--     PART                         N    P50    P90    P99    MAX SHARE KNOWN BY
+--     network                   1000   42us  105us  1.0ms  217ms    2% also to the client for 1000
+--     sidecar unread            1000   81us  229us   33ms  130ms   13%
+--     sidecar in                1000  324us  1.2ms   12ms   72ms    6% sticky 83%, order 12%, exact 5%
+--     unread                    1000   22us  219us   54ms  159ms   11%
+--     service                   1000  5.2ms  8.0ms   64ms  225ms   63%
+--     sidecar out               1000  249us  915us  8.0ms  9.7ms    5% sticky 83%, order 12%, exact 5%
+--     total                     1000  5.9ms   20ms  139ms  229ms  100%
+--     accept :15006 istio-proxy   10  129ms  129ms  130ms  130ms       queue 9/1024
+--     connect :8080 istio-proxy   10  5.1us   18us   65us   65us
+--     accept :8080 app            10  192us  249us  263us  263us       queue 7/1024
+--
+-- in: requests that arrive at the pod; out: those that it makes; inside: between its containers, or
+-- made by the sidecar by itself. What is in no pod stands under its unit's name, or "host".
+--
+-- parts, which add up to the total of each request:
+--   network         inside the pod, and from and to the other end where that is on this host too
+--                   ("also to the client"). Else the way there is not in it: "to the client and
+--                   back" is the smoothed round trip; for "out" it is taken off the service
+--   sidecar unread  bytes lay in the sidecar's sockets and it did not read them
+--   sidecar in      request read by the sidecar to request sent on; sidecar out: response likewise
+--   unread          bytes lay in the service's, or the client's, socket unread
+--   service         request read to response begun
+--   not sent on     the sidecar answered by itself, or what it sent was not seen
+--   transfer        first byte of the response to the last
+--   total           in: from the request's arrival, or the client's first byte, to the last byte
+--                   handed to the kernel, or read by the client. out: from first byte to last
+-- accept: time in the accept queue, and the most that waited of how many may; connect: SYN to
+-- established, failures by errno; both by port, with the bytes that a redirect carried past TCP.
+-- They are of connections, so not in the total.
+--
+-- KNOWN BY tells how the sidecar's two requests were paired: exact (only one was open), via (the
+-- thread had read that one last), sticky (that socket has always been used for it), thread, size
+-- (what the sidecar adds to each), order (first in, first out: a guess, whose errors concern requests of
+-- nearly the same moment). "without times": pipelined (another request came before the
+-- response), duplex (both sides send at will), sideless (older, and nobody knows who connected).
+--
+-- Quantiles are within 2.2%; counts, MAX and sums are exact. Failures come first, then the slowest
+-- (P99). A request is shown some 1.5 s after its end, when all that belongs to it is there. On a
+-- terminal blocks take the place of those before; else there is a line for each pod, direction and
+-- interval (TOT: total, SVC: service, NET: network, CON: connect, ACC: accept queue). Ctrl-C shows
+-- the whole time. What comes too fast is counted, and said at the end.
 
 local args = require("bpfnet.args")
 local block = require("bpfnet.pairs_block")
@@ -110,6 +189,11 @@ local function columns()
         end }
     end
   end
+  for _, side in ipairs({ { "connect", "CON99" }, { "accept", "ACC99" } }) do
+    list[#list + 1] = { title = side[2], width = 5, right = true, show = out.duration, value = side[1] .. "_p99_ns" }
+  end
+  list[#list + 1] = { title = "QUEUE", width = 7, right = true, value = "queue" }
+  list[#list + 1] = { title = "REDIR", width = 5, right = true, value = "redirected_bytes", show = out.bytes }
   list[#list + 1] = { title = "KNOWN BY", width = 16, value = "how", show = block.shares }
   list[#list + 1] = { title = "ERRORS", width = 16, value = "errors", show = out.counts }
   return list
@@ -148,6 +232,14 @@ local function add_csv(row)
   end
 end
 
+-- What a line says of all ports together.
+local function add_ports(row, all)
+  local both = ports.sum(all)
+  row.connect_p99_ns, row.accept_p99_ns = both.connect:whole_quantile(0.99), both.accept:whole_quantile(0.99)
+  row.queue = both.backlog and ("%d/%d"):format(both.backlog, both.backlog_max)
+  row.redirected_bytes = both.redirected > 0 and both.redirected or nil
+end
+
 local function row_of(entry, span)
   local numbers, direction = entry.value, entry.keys[2] or "all"
   local who, r = numbers.who or {}, numbers.requests
@@ -167,6 +259,9 @@ local function row_of(entry, span)
     if row[name] == nil then
       row[name] = r[name]
     end
+  end
+  if opt.format == "table" then
+    add_ports(row, numbers.ports)
   end
   return row
 end
@@ -211,7 +306,9 @@ local function show_rows(entries, span)
     if opt.format == "csv" then
       add_csv(row)
     end
-    writer:row(row)
+    if opt.format ~= "table" or row.requests + entry.value.failures > 0 then
+      writer:row(row)
+    end
   end
 end
 

@@ -1,10 +1,49 @@
 -- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
--- service_map - HEADER
+-- service_map - who asks whom for what: pods by name, requests, latency, failures.
+--
+-- usage: bpfnet run service_map [options]
+--
+--   --dot               one graph for Graphviz, of the whole time, at the end
+--   --inside            containers by name, and what goes on inside pods (sidecar to service)
+--   --interval SECONDS  time between two tables (default 5)
+--   --rows N            lines of a table (default 30); JSON, CSV and the graph have all
+--   --pod --namespace --container --sidecar --label
+--                       only requests with an end in these: --pod shop/cart-* (NAMESPACE/NAME or
+--                       NAME, with * and ?), --label app=cart
+--   --pid --uid --comm --port --sport --dport --addr --netns --cgroup --family
+--                       only these sockets; commas between several: --dport 80,443
+--   --duration SECONDS  stop by itself
+--   --json, --csv       for programs: a row per pair, port and interval ("span": "interval"); at the
+--                       end for the whole time ("span": "total")
+--
+-- example:
+--   # bpfnet run service_map --namespace shop
+--   09:02:44  all 7.2 s
+--   FROM                         TO                            PORT    REQS    RATE    P50    P99  BYTES ERRORS
+--   shop/front-0                 shop/cart-0                     81       0     0.0      -      -     0B ECONNREFUSED 1
+--   shop/front-0                 shop/cart-0                  15006    1000   138.6  7.6ms  411ms   1.0M -
+--
+--   # bpfnet run service_map --dot --duration 60 | dot -Tsvg > map.svg
+--
+-- columns:
+--   FROM TO  pods; what is in none by its unit's or container's name, or "host"; what is elsewhere by
+--            its pod's name where the address is known, else by its address
+--   PORT     that is listened on. Behind a service's address it is the pod's, where that is here
+--   P50 P99  of requests: first byte asked to last byte answered, by the asking end where that is on
+--            this host. Quantiles are within 2.2%
+--   BYTES    asked and answered
+--   ERRORS   requests that were never answered, connections that failed by errno
+--
+-- A request with both ends on this host is counted once. Failures come first, then the busiest. Beyond
+-- 4096 pairs the rest is counted together, as "(others)". On a terminal each table takes the place of
+-- the one before; Ctrl-C shows the whole time.
 
 local args = require("bpfnet.args")
+local ends = require("bpfnet.pairs_ends")
 local hist = require("bpfnet.hist")
 local live = require("bpfnet.live")
 local out = require("bpfnet.out")
+local pairing = require("bpfnet.pairs")
 local pod = require("bpfnet.pod")
 local requests_of = require("bpfnet.pairs_probe")
 local script = require("bpfnet.script")
@@ -46,10 +85,22 @@ local function name_of(who)
   return not opt.inside and who.pod or pod.name(who)
 end
 
--- What an address that is not on this host is called.
+-- Addresses of pods, from their own sockets: a connection that failed has no other end.
+local seen, nr_seen = {}, 0
+
+local function learn(ev)
+  local addr = ev and ev.saddr
+  if not ev or seen[addr] or not pairing.in_pod(ev.conn.who) or ends.is_loopback(addr) then
+    return
+  elseif nr_seen >= 4096 then
+    seen, nr_seen = {}, 0
+  end
+  seen[addr], nr_seen = ev.conn.who, nr_seen + 1
+end
+
 local function name_of_addr(addr)
-  local who = pod.of_addr(addr)
-  return who and name_of(who) or addr
+  local who = pod.of_addr(addr) or seen[addr]
+  return who and (who.pod or pod.name(who)) or addr
 end
 
 -- From whom to whom, and the port there. A request with both ends here is told once by each of its ends: the asking
@@ -67,6 +118,8 @@ local function ends_of(r)
 end
 
 local function on_request(r)
+  learn(r.client)
+  learn(r.server)
   local from, to, port = ends_of(r)
   if not from then
     return
@@ -89,11 +142,20 @@ local function on_request(r)
   end
 end
 
+-- Connections that failed wait until requests are settled: whose address it is may be learnt from those.
+local waiting = {}
+
 local function on_failed(ev)
-  local from, to = name_of(pod.of_event(ev)), name_of_addr(ev.daddr)
-  local edge = now:get(from, to, ev.dport)
-  edge.failed = edge.failed + 1
-  edge.errors[ev.error] = (edge.errors[ev.error] or 0) + 1
+  waiting[#waiting + 1] = { from = name_of(pod.of_event(ev)), daddr = ev.daddr, dport = ev.dport, error = ev.error }
+end
+
+local function count_failed()
+  for _, one in ipairs(waiting) do
+    local edge = now:get(one.from, name_of_addr(one.daddr), one.dport)
+    edge.failed = edge.failed + 1
+    edge.errors[one.error] = (edge.errors[one.error] or 0) + 1
+  end
+  waiting = {}
 end
 
 local function both_ways(row)
@@ -172,6 +234,7 @@ local requests
 
 local function show(span)
   requests:settle()
+  count_failed()
   if opt.dot and span.name == "interval" then
     return
   end
@@ -189,6 +252,7 @@ end
 
 local function turn_over()
   requests:settle()
+  count_failed()
   total:merge(now, merge)
   now:clear()
 end

@@ -1,5 +1,43 @@
 -- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
--- sidecar_delay - HEADER
+-- sidecar_delay - a line for each request through a sidecar: how long it kept it, each way.
+--
+-- usage: bpfnet run sidecar_delay [options]
+--
+--   --slower-than MS    only those that the sidecar itself took longer for, both ways together
+--   --direction in|out  only requests that arrive at the pod, or that it makes
+--   --proxy COMM,...    processes of these names pass requests on, like a sidecar
+--   --pod --namespace --container --sidecar --label
+--                       only these containers: --pod shop/cart-* (NAMESPACE/NAME or NAME, with *
+--                       and ?), --label app=cart. Both halves of a pod are needed: --container and
+--                       --sidecar leave one out
+--   --pid --uid --comm --port --sport --dport --addr --netns --cgroup --family
+--                       only these sockets; commas between several. They take apart what belongs
+--                       to one request, as a rule
+--   --duration SECONDS  stop by itself
+--   --json, --csv       for programs: exact ns of each part, both sockets' addresses
+--
+-- example:
+--   # bpfnet run sidecar_delay --namespace shop | cut -c -112
+--   TIME         IN    SVC    OUT  TOTAL ASKED   GOT KNOWN BY   CLIENT -> SIDECAR -> SERVICE
+--   08:27:35  358us  5.1ms  225us  6.1ms  100B  1.0K order      shop/front-0/web -> shop/cart-0/istio-proxy -> shop/
+--   08:27:35  345us  5.2ms  232us  6.1ms  100B  1.0K order      shop/front-0/web -> shop/cart-0/istio-proxy -> shop/
+--   ^C
+--   6 requests through sidecars, 6 shown
+--   known by: order 6
+--   sidecar in: p50 338us, p99 358us, max 358us
+--   sidecar out: p50 229us, p99 302us, max 302us
+--
+-- columns:
+--   TIME       when the sidecar read the request, local time
+--   IN OUT     request read to request sent on; response read to response sent
+--   SVC        the service's: request read to response begun; if it is elsewhere, all that the
+--              sidecar waited but for one round trip
+--   TOTAL      as in pod_latency, also for what the parts are and what pairs them (KNOWN BY)
+--   ASKED GOT  bytes of the request and of the response
+--   CLIENT ... -> of a request that arrives, => of one that the pod makes. "(itself)": nothing was
+--              sent on, or it was not seen
+--
+-- A line comes some 1.5 s after the response: by then all that belongs to it is there.
 
 local args = require("bpfnet.args")
 local clock = require("bpfnet.clock")

@@ -6,7 +6,9 @@ local cjson = require("cjson")
 local expect = require("expect")
 local helper = require("helper")
 
-local SCRIPTS = { tcplife = 1, connections = 2, pod_latency = 3 } -- and the probes that they attach
+local SCRIPTS = { -- and the probes that they attach
+  tcplife = 1, connections = 2, pod_latency = 4, sidecar_delay = 1, service_map = 2,
+}
 
 -- Runs a script on what our cgroup does, and act() when it is attached. Gives its output.
 local function trace(script, args, act, signal)
@@ -190,44 +192,35 @@ describe("connections", function()
 end)
 
 describe("pod_latency", function()
-  it("counts accepts and connects of a cgroup, under its path", function()
+  it("counts accepts and connects by port, also where there is no pod", function()
     local text, facts = trace("pod_latency", "--json --interval 0.3", facts_of("-c 5 echo4 refused4"))
-    local rows = decode(text)
-    local accepts, connects = {}, {}
+    local by, expected = { interval = {}, total = {} }, {}
     for _, f in ipairs(facts) do
-      if f.accept then
-        accepts["accept " .. f.sport] = (accepts["accept " .. f.sport] or 0) + 1
-      elseif f.connect then
-        connects["connect " .. f.dport] = (connects["connect " .. f.dport] or 0) + 1
+      local key = f.accept and "in accept " .. f.sport or f.connect and "out connect " .. f.dport
+      if key then
+        expected[key] = (expected[key] or 0) + 1
       end
     end
-    local expected = {}
-    for _, counts in ipairs({ accepts, connects }) do
-      for key, n in pairs(counts) do
-        expected[key] = n
+    for _, row in ipairs(decode(text)) do
+      assert.are.equal("host", row.name)
+      for _, port in ipairs(row.ports) do
+        local key, span = ("%s %s %d"):format(row.direction, port.side, port.port), by[row.span]
+        span[key] = (span[key] or 0) + port.count
+        assert.are.equal(port.failed, port.errors.ECONNREFUSED or 0)
+        assert.is_true(port.failed > 0 or port.p50_ns > 0 and port.p50_ns <= port.p99_ns and port.p99_ns <= port.max_ns)
+        assert.is_true(port.side == "connect" or port.backlog >= 0 and port.backlog < port.backlog_max)
       end
     end
-    local by = sums(rows, "count", "side", "port")
     assert.are.same(expected, by.total)
     assert.are.same(expected, by.interval)
-    local name = helper.cgroup():match("[^/]+$")
-    for _, row in ipairs(rows) do
-      assert.are.equal("/" .. name, row.cgroup_path)
-      if row.side == "accept" then
-        assert.is_true(row.p50_ns > 0 and row.p50_ns <= row.p99_ns and row.p99_ns <= row.max_ns)
-        assert.is_true(row.backlog >= 0 and row.backlog < row.backlog_max)
-      end
-    end
   end)
 
-  it("shows servers and clients in a table each", function()
+  it("shows them in blocks", function()
     local text = trace("pod_latency", "", facts_of("-c 5 echo4 refused4"))
-    assert.matches("^[%d:]+  all %d+%.%d s\nSERVER +PORT +ACCEPTS +P50 +P99 +MAX +REDIR +QUEUE\n"
-      .. "/bpfnet%-spec%-%d+ +%d+ +5 [^\n]+ %d+/%d+\n\n"
-      .. "CLIENT +PORT +TRIED +P50 +P99 +MAX +REDIR +FAILED +ERRORS\n"
-      .. "/bpfnet%-spec%-%d+ +%d+ +5 +%- +%- +%- +%- +5 ECONNREFUSED 5\n"
-      .. "/bpfnet%-spec%-%d+ +%d+ +5 [^\n]+ 0 %-\n$", text)
-    assert.matches(": nothing\n$", (trace("pod_latency", "")))
+    assert.matches("\nhost in: 5 requests, [^\n]+\n  PART +N +P50 +P90 +P99 +MAX +SHARE KNOWN BY\n.-"
+      .. "\n  total +5 [^\n]+\n  accept :%d+ +5 [^\n]+ queue %d+/%d+\n", text)
+    assert.matches("\nhost out: 5 requests, .-\n  connect :%d+ +5 +%- +%- +%- +%- +failed 5: ECONNREFUSED 5\n", text)
+    assert.matches("\n[%d:]+  all [%d.]+ s: nothing\n$", (trace("pod_latency", "")))
   end)
 end)
 
