@@ -8,9 +8,11 @@
 -- usage: bpfnet run pod_latency [options]
 --
 --   --pod --namespace --container --sidecar --label
---                       only these containers: --pod shop/cart-* (NAMESPACE/NAME or NAME, with *
+--                       only these containers: --pod 'shop/cart-*' (NAMESPACE/NAME or NAME, with *
 --                       and ?), --sidecar, --label app=cart. A pod's whole is needed to pair what
 --                       its sidecar does: --container and --sidecar show one half of it
+--   --labels cri|kube   who is asked for labels and addresses of pods: the runtime, or the API
+--                       server ($KUBECONFIG)
 --   --interval SECONDS  time between two looks (default 5)
 --   --top N             blocks on a terminal (default 8); lines, JSON and CSV have all
 --   --proxy COMM,...    processes of these names pass requests on, like a sidecar
@@ -249,7 +251,7 @@ local function row_of(entry, span)
     span = span.name, time = span.time, clock = clock.hms(bpf.now()), seconds = span.seconds,
     name = numbers.who and (who.pod or pod.name(who)) or "(others)", pod = who.pod, namespace = who.namespace,
     container = not who.pod and who.container or nil, pod_uid = who.pod_uid, runtime = who.runtime,
-    direction = direction, rate = r.requests / math.max(span.seconds, 0.001), errors = errors,
+    direction = direction, rate = live.rate(r.requests, span), errors = errors,
     p50_ns = r.total:whole_quantile(0.5), p90_ns = r.total:whole_quantile(0.9),
     p99_ns = r.total:whole_quantile(0.99), max_ns = r.total.max, sum_ns = r.total.sum,
     parts = numbers_by_name(r.parts), services = numbers_by_name(r.services), srtt = stats.numbers(r.srtt),

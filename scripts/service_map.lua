@@ -8,8 +8,10 @@
 --   --interval SECONDS  time between two tables (default 5)
 --   --rows N            lines of a table (default 30); JSON, CSV and the graph have all
 --   --pod --namespace --container --sidecar --label
---                       only requests with an end in these: --pod shop/cart-* (NAMESPACE/NAME or
+--                       only requests with an end in these: --pod 'shop/cart-*' (NAMESPACE/NAME or
 --                       NAME, with * and ?), --label app=cart
+--   --labels cri|kube   who is asked for labels and addresses of pods: the runtime, or the API
+--                       server ($KUBECONFIG)
 --   --pid --uid --comm --port --sport --dport --addr --netns --cgroup --family
 --                       only these sockets; commas between several: --dport 80,443
 --   --duration SECONDS  stop by itself
@@ -186,7 +188,7 @@ local function row_of(entry, span)
   local times = edge.latency
   local row = {
     span = span.name, time = span.time, seconds = span.seconds, from = entry.keys[1] or "(others)",
-    to = entry.keys[2] or "", port = entry.keys[3], rate = edge.requests / math.max(span.seconds, 0.001),
+    to = entry.keys[2] or "", port = entry.keys[3], rate = live.rate(edge.requests, span),
     errors = edge.errors, p50_ns = times:whole_quantile(0.5), p90_ns = times:whole_quantile(0.9),
     p99_ns = times:whole_quantile(0.99), max_ns = times.max,
   }

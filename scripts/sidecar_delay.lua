@@ -7,9 +7,11 @@
 --   --direction in|out  only requests that arrive at the pod, or that it makes
 --   --proxy COMM,...    processes of these names pass requests on, like a sidecar
 --   --pod --namespace --container --sidecar --label
---                       only these containers: --pod shop/cart-* (NAMESPACE/NAME or NAME, with *
+--                       only these containers: --pod 'shop/cart-*' (NAMESPACE/NAME or NAME, with *
 --                       and ?), --label app=cart. Both halves of a pod are needed: --container and
 --                       --sidecar leave one out
+--   --labels cri|kube   who is asked for labels and addresses of pods: the runtime, or the API
+--                       server ($KUBECONFIG)
 --   --pid --uid --comm --port --sport --dport --addr --netns --cgroup --family
 --                       only these sockets; commas between several. They take apart what belongs
 --                       to one request, as a rule

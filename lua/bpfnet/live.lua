@@ -34,6 +34,14 @@ function live.heading(of)
   return ("%s  %s %.1f s"):format(clock.hms(bpf.now()), which, of.seconds)
 end
 
+---How many a second.
+---@param count integer
+---@param of bpfnet.live.Span
+---@return number? rate nil for a last interval that is too short to say
+function live.rate(count, of)
+  return of.seconds >= 0.1 and count / of.seconds or nil
+end
+
 ---Runs until Ctrl-C or for the duration. On a terminal each interval's table takes the place of
 ---the one before. Tables end with that of the whole time; JSON and CSV with the last, shorter
 ---interval and the whole time. Then losses are told on stderr.
