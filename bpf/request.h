@@ -77,12 +77,10 @@ struct turns {
 	__u64 arrival_ns; /* of the first bytes that lie unread */
 	__u64 sending_ns; /* begin of a send that has not returned */
 	__u64 chunk_ns; /* when the newest part of it was handed over, if that is known */
-	__u64 closed_ns; /* end of the connection, if there was something to read at that time */
 	__u64 sent; /* how far it was counted: SEQ(write_seq) */
 	__u32 copied_seq; /* read, likewise */
 	__u32 nth;
 	enum phase phase;
-	enum request_end closed; /* how, if closed_ns */
 	bool ready; /* ev's part that is the same for all requests is filled */
 	bool may_continue; /* what comes now may belong to the response that was told */
 	bool early; /* of the send that has not returned some was counted */
@@ -95,7 +93,7 @@ struct turns {
 	bool duplex;
 	bool has_read; /* a read was seen */
 	bool fresh; /* nothing was counted yet, so where it stood before is not known */
-	__u8 zero[2];
+	__u8 zero[3];
 };
 
 struct {
@@ -213,10 +211,10 @@ static __noinline int send(const struct tcprequest_event *ev)
 }
 
 /* Several threads may send and read at once: each byte is in one event, if not always in the right one. */
-static __always_inline void sum_up(struct turns *t)
+static __always_inline void sum_up(const struct turns *t, struct tcprequest_event *ev)
 {
-	t->ev.request_bytes = t->request_bytes - t->request_told;
-	t->ev.response_bytes = t->response_bytes - t->response_told;
+	ev->request_bytes = t->request_bytes - t->request_told;
+	ev->response_bytes = t->response_bytes - t->response_told;
 }
 
 /* By whom has claimed it: so much is told. */
@@ -243,8 +241,8 @@ static __always_inline void tell(struct turns *t, __u64 key, enum request_end en
 	if (t->phase == PHASE_IDLE)
 		return;
 	judge_exchange(t);
-	sum_up(t);
 	if (claim(t, key)) {
+		sum_up(t, &t->ev);
 		is_told(t, &t->ev);
 		t->ev.duplex = t->duplex;
 		finish(&t->ev, t->phase == PHASE_RESPONSE, t->last_ns, ended, now);

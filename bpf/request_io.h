@@ -157,10 +157,11 @@ static __always_inline void sent_rest(struct turns *t, __u64 bytes, __u64 to_ns)
 	if (ev->side == SIDE_CONNECT) {
 		__sync_fetch_and_add(&t->request_bytes, bytes);
 		ev->request_ns = since(to_ns, ev->start_ns);
-	} else if (t->phase == PHASE_RESPONSE) {
-		__sync_fetch_and_add(&t->response_bytes, bytes);
-		t->last_ns = to_ns;
+		return;
 	}
+	__sync_fetch_and_add(&t->response_bytes, bytes);
+	if (t->phase == PHASE_RESPONSE)
+		t->last_ns = to_ns;
 }
 
 /*
@@ -198,8 +199,8 @@ static __always_inline void send_ends(const struct sock *sk, __s64 bytes, const 
 
 	if (!t)
 		return;
-	early = t->early;
 	moved = advance(t, GET(trusted, tp, write_seq));
+	early = t->early; /* after that: see count_early() */
 	if (seqs || (early && bytes > 0))
 		bytes = moved;
 	from = t->sending_ns ?: now;

@@ -229,11 +229,12 @@ static __always_inline enum request_end how_closed(const struct sock *sk, int ol
 	return REQUEST_END_RESET;
 }
 
-/* Who has sent his FIN first may still read what came before the other one. */
+/* Who has sent his FIN first may still read what came before the other one: then it is told when the socket goes. */
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(state, const struct sock *sk, int oldstate, int newstate)
 {
 	__u64 key = (__u64)sk, now = bpf_ktime_get_ns();
+	enum request_end ended;
 	struct tcp_sock *tp;
 	struct turns *t;
 	struct seqs s;
@@ -245,12 +246,9 @@ int BPF_PROG(state, const struct sock *sk, int oldstate, int newstate)
 	if (!t || !tp || t->phase == PHASE_IDLE)
 		return 0;
 	read_seqs(&s, sk, tp, true);
-	t->closed = how_closed(sk, oldstate);
-	if (t->closed == REQUEST_END_CLOSED && t->ev.side == SIDE_CONNECT && s.unread) {
-		t->closed_ns = now;
-		return 0;
-	}
-	tell(t, key, t->closed, now);
+	ended = how_closed(sk, oldstate);
+	if (ended != REQUEST_END_CLOSED || t->ev.side != SIDE_CONNECT || !s.unread)
+		tell(t, key, ended, now);
 	return 0;
 }
 
@@ -262,7 +260,7 @@ int BPF_PROG(destroy, struct sock *sk)
 
 	if (!t)
 		return 0;
-	tell(t, key, t->closed_ns ? t->closed : REQUEST_END_CLOSED, bpf_ktime_get_ns());
+	tell(t, key, REQUEST_END_CLOSED, bpf_ktime_get_ns());
 	bpf_map_delete_elem(&requests, &key);
 	return 0;
 }
@@ -293,15 +291,15 @@ static __always_inline void sweep_one(struct turns *t, __u64 key, __u64 now)
 	enum request_end ended = sweep_after_ns ? REQUEST_END_IDLE : REQUEST_END_DETACHED;
 	__u64 last_ns = t->last_ns;
 
-	sum_up(t);
 	*ev = t->ev;
+	sum_up(t, ev);
 	if (ended == REQUEST_END_IDLE)
 		t->told_idle = ev->start_ns;
 	if (!claim(t, key))
 		return;
 	is_told(t, ev);
 	ev->duplex = t->duplex;
-	finish(ev, answered, last_ns, t->closed_ns ? t->closed : ended, now);
+	finish(ev, answered, last_ns, ended, now);
 	send(ev);
 }
 
