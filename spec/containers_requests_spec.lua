@@ -10,6 +10,9 @@ local pod = require "bpfnet.pod"
 local APP = 20000 + bpf.now() // 1000 % 10000
 local PROXY = APP + 10000
 local KEPT_MS = 20
+-- How much longer that may take, and how many requests of each curl: all is slower in an emulated machine.
+local guest = (os.getenv("VMRUN") or "") ~= ""
+local LATE_MS, EACH = guest and 300 or 15, guest and 25 or 250
 
 local node, quick, slow
 
@@ -77,9 +80,9 @@ describe("requests to a real service", function()
     watch(function(cgroup, task_cgroup, netns, netns_cookie, side, sport, dport)
       local at = place(side, sport, dport, pod.of(cgroup, task_cgroup, netns, netns_cookie))
       counts[at] = (counts[at] or 0) + 1
-    end, { "cgroup", "task_cgroup", "netns", "netns_cookie", "side", "sport", "dport" }, 4000,
-      ("for i in 1 2 3 4; do curl -s -o /dev/null %s & done; wait"):format(urls(quick, 250)))
-    assert.are.same(expected("shop/api-0", 1000), counts)
+    end, { "cgroup", "task_cgroup", "netns", "netns_cookie", "side", "sport", "dport" }, 16 * EACH,
+      ("for i in 1 2 3 4; do curl -s -o /dev/null %s & done; wait"):format(urls(quick, EACH)))
+    assert.are.same(expected("shop/api-0", 4 * EACH), counts)
   end)
 
   test("are kept by the sidecar for as long as it was told to, each told from the others", function()
@@ -102,6 +105,6 @@ describe("requests to a real service", function()
     end
     table.sort(kept)
     assert.is_true(kept[1] > KEPT_MS - 1.5, "kept for " .. kept[1] .. " ms")
-    assert.is_true(kept[15] < KEPT_MS + 15, "kept for " .. kept[15] .. " ms")
+    assert.is_true(kept[15] < KEPT_MS + LATE_MS, "kept for " .. kept[15] .. " ms")
   end)
 end)

@@ -126,7 +126,7 @@ describe("real containers", function()
   end)
 
   test("have their names when they are gone at once", function()
-    local total = watch.guest and 3 or 24
+    local total = watch.guest and 2 or 24
     local churn = helper.start(("%s run %s/tests/runtime/churn.lua %s %d 3 %s %d %d"):format(helper.bpfnet,
       helper.root, node.dir, total, server.ip, APP, PROXY))
     watched:until_true(watch.guest and 200 or 60, function()

@@ -80,7 +80,7 @@ function Watch:settle(events, seconds)
       bpf.after(0.3, bpf.stop)
     end
   end)
-  bpf.run(seconds or 10)
+  bpf.run(seconds or watch.guest and 60 or 10)
   timer:close()
 end
 

@@ -105,7 +105,7 @@ function cri.new(socket)
 end
 
 function cri:command(method, base)
-  return ("curl -s --http2-prior-knowledge --max-time 60 --unix-socket '%s' -H 'content-type: application/grpc'"
+  return ("curl -s --http2-prior-knowledge --max-time 150 --unix-socket '%s' -H 'content-type: application/grpc'"
     .. " -H 'te: trailers' --data-binary @%s.in -D %s.head -o %s.out"
     .. " http://localhost/runtime.v1.%s/%s"):format(self.socket, base, base, base,
     SERVICES[method] or "RuntimeService", method)
