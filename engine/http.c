@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * libcurl says which descriptors and what time it waits for, the loop waits, and calls back. What
- * a server sends is kept while libcurl runs, and told by a timer of the request's own: so nothing
- * that a callback does can happen inside of libcurl.
+ * A request's life. What a server sends is kept while libcurl runs, and told by a timer of the
+ * request's own: so nothing that a callback does can happen inside of libcurl.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include "http_priv.h"
 #include "loop.h"
 #include "util.h"
 
-#define KEPT_CONNECTIONS 8L
+#define GRACE_NS (10 * NSEC_PER_MSEC)
 
 static const char out_of_memory[] = "out of memory";
 
@@ -26,6 +25,7 @@ static void abandon(struct http_request *r)
 {
 	const struct curl_api *curl = r->http->curl;
 	struct http_signals signals;
+	struct http_request **p;
 
 	if (!r->easy)
 		return;
@@ -36,6 +36,10 @@ static void abandon(struct http_request *r)
 	curl->easy_cleanup(r->easy);
 	http_restore_signals(&signals);
 	r->easy = NULL;
+	for (p = &r->http->requests; *p && *p != r; p = &(*p)->next)
+		;
+	if (*p)
+		*p = r->next;
 }
 
 static void end(struct http_request *r, const char *error)
@@ -46,168 +50,22 @@ static void end(struct http_request *r, const char *error)
 	deliver_soon(r);
 }
 
-static const char *error_of(struct http_request *r, CURLcode code)
+void http_give_up(struct http *h)
 {
-	if (code == CURLE_OK)
-		return NULL;
-	return *r->error_text ? r->error_text : r->http->curl->easy_strerror(code);
-}
+	while (h->requests) {
+		struct http_request *r = h->requests;
 
-static void take_finished(struct http *h)
-{
-	struct http_request *r;
-	CURLMsg *msg;
-	CURLcode code;
-	int left;
-
-	while ((msg = h->curl->multi_info_read(h->multi, &left))) {
-		code = msg->data.result; /* msg is gone with the handle */
-		h->curl->easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &r);
-		end(r, error_of(r, code));
 		abandon(r);
+		end(r, out_of_memory);
 	}
 }
 
-static void act(struct http *h, curl_socket_t fd, int what)
+void http_finished(struct http_request *r, CURLcode code)
 {
-	struct http_signals signals;
-	int running;
+	const char *error = *r->error_text ? r->error_text : r->http->curl->easy_strerror(code);
 
-	http_block_signals(&signals);
-	h->curl->multi_socket_action(h->multi, fd, what, &running);
-	http_restore_signals(&signals);
-	take_finished(h);
-}
-
-struct http_sock {
-	struct http *http;
-	struct http_sock *next;
-	curl_socket_t fd;
-	struct loop_watch *watch;
-};
-
-static void on_ready(void *arg, uint32_t events)
-{
-	struct http_sock *sock = arg;
-	int what = 0;
-
-	if (events & EPOLLIN)
-		what |= CURL_CSELECT_IN;
-	if (events & EPOLLOUT)
-		what |= CURL_CSELECT_OUT;
-	if (events & (EPOLLERR | EPOLLHUP))
-		what |= CURL_CSELECT_ERR;
-	act(sock->http, sock->fd, what); /* sock may be gone then */
-}
-
-static struct http_sock *new_sock(struct http *h, curl_socket_t fd)
-{
-	struct http_sock *sock = calloc(1, sizeof(*sock));
-
-	if (!sock)
-		return NULL;
-	*sock = (struct http_sock){ .http = h, .next = h->socks, .fd = fd };
-	h->socks = sock;
-	return sock;
-}
-
-static void free_sock(struct http_sock *sock)
-{
-	struct http_sock **p;
-
-	for (p = &sock->http->socks; *p != sock; p = &(*p)->next)
-		;
-	*p = sock->next;
-	loop_unwatch(sock->watch);
-	free(sock);
-}
-
-/* libcurl wants to hear of this descriptor, of other events of it, or no more. */
-static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
-{
-	static const uint32_t events[] = {
-		[CURL_POLL_IN] = EPOLLIN, [CURL_POLL_OUT] = EPOLLOUT, [CURL_POLL_INOUT] = EPOLLIN | EPOLLOUT
-	};
-	struct http *h = arg;
-	struct http_sock *sock = known ? known : new_sock(h, fd);
-
-	(void)easy;
-	if (!sock)
-		return -1;
-	loop_unwatch(sock->watch);
-	sock->watch = NULL;
-	if (what != CURL_POLL_REMOVE)
-		sock->watch = loop_watch(h->loop, fd, events[what], on_ready, sock);
-	if (sock->watch) {
-		h->curl->multi_assign(h->multi, fd, sock);
-		return 0;
-	}
-	h->curl->multi_assign(h->multi, fd, NULL);
-	free_sock(sock);
-	return what == CURL_POLL_REMOVE ? 0 : -1;
-}
-
-static int on_timeout_wish(CURLM *multi, long ms, void *arg)
-{
-	struct http *h = arg;
-
-	(void)multi;
-	if (ms < 0)
-		loop_timer_stop(h->timer);
-	else
-		loop_timer_set(h->timer, (uint64_t)ms * NSEC_PER_MSEC, 0);
-	return 0;
-}
-
-static void on_timeout(void *arg)
-{
-	act(arg, CURL_SOCKET_TIMEOUT, 0);
-}
-
-int http_new(struct http **out, struct loop *loop, struct err *err)
-{
-	const struct curl_api *curl = http_curl(err);
-	struct http *h;
-
-	*out = NULL;
-	if (!curl)
-		return err->code;
-	h = calloc(1, sizeof(*h));
-	if (!h)
-		return err_set(err, -ENOMEM, out_of_memory);
-	h->curl = curl;
-	h->loop = loop;
-	h->timer = loop_timer_new(loop, on_timeout, h);
-	h->multi = curl->multi_init();
-	if (!h->timer || !h->multi) {
-		http_free(h);
-		return err_set(err, -ENOMEM, out_of_memory);
-	}
-	curl->multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-	curl->multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
-	curl->multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, on_timeout_wish);
-	curl->multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
-	curl->multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, KEPT_CONNECTIONS);
-	/* A connection each: one that hangs holds nobody else up, and is closed with its request. */
-	curl->multi_setopt(h->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
-	*out = h;
-	return 0;
-}
-
-void http_free(struct http *h)
-{
-	struct http_signals signals;
-
-	if (!h)
-		return;
-	http_block_signals(&signals);
-	if (h->multi)
-		h->curl->multi_cleanup(h->multi);
-	http_restore_signals(&signals);
-	while (h->socks) /* after a lack of memory libcurl takes none of them back */
-		free_sock(h->socks);
-	loop_timer_free(h->timer);
-	free(h);
+	end(r, code == CURLE_OK ? NULL : error);
+	abandon(r);
 }
 
 /* In libcurl. Less than was given is an error, which ends the request. */
@@ -285,27 +143,45 @@ static void set_deadline(struct http_request *r)
 {
 	uint64_t due = r->end_ns ? r->end_ns : UINT64_MAX, now = now_ns();
 
+	r->late = false;
 	if (r->stall_ns && r->heard_ns + r->stall_ns < due)
 		due = r->heard_ns + r->stall_ns;
 	if (due != UINT64_MAX)
 		loop_timer_set(r->deadline, due > now ? due - now : 0, 0);
 }
 
-/* Looked at when it may have come, not moved with every byte. */
+/*
+ * Looked at when it may have come, not moved with every byte. And again a moment later: the loop
+ * may have been away, and what came meanwhile not be read yet.
+ */
 static void on_deadline(void *arg)
 {
 	struct http_request *r = arg;
 	uint64_t now = now_ns();
+	bool is_over = r->end_ns && now >= r->end_ns;
 
-	if (r->end_ns && now >= r->end_ns) {
-		abandon(r);
-		end(r, "timed out");
-	} else if (r->stall_ns && now >= r->heard_ns + r->stall_ns) {
-		abandon(r);
-		end(r, r->lines.bytes ? "the server has stalled" : "the server does not answer");
-	} else {
+	if (!is_over && !(r->stall_ns && now >= r->heard_ns + r->stall_ns)) {
 		set_deadline(r);
+		return;
 	}
+	if (!r->late) {
+		r->late = true;
+		loop_timer_set(r->deadline, GRACE_NS, 0);
+		return;
+	}
+	abandon(r);
+	if (is_over)
+		end(r, "timed out");
+	else
+		end(r, r->lines.bytes ? "the server has stalled" : "the server does not answer");
+}
+
+/* What a script runs has no business with its connections. */
+static int on_new_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
+{
+	(void)arg;
+	(void)purpose;
+	return fcntl(fd, F_SETFD, FD_CLOEXEC) ? CURL_SOCKOPT_ERROR : CURL_SOCKOPT_OK;
 }
 
 static int prepare(struct http_request *r, const struct http_opts *o, struct err *err)
@@ -323,6 +199,7 @@ static int prepare(struct http_request *r, const struct http_opts *o, struct err
 	curl->easy_setopt(r->easy, CURLOPT_HEADERFUNCTION, on_line);
 	curl->easy_setopt(r->easy, CURLOPT_HEADERDATA, r);
 	curl->easy_setopt(r->easy, CURLOPT_ERRORBUFFER, r->error_text);
+	curl->easy_setopt(r->easy, CURLOPT_SOCKOPTFUNCTION, on_new_socket);
 	return http_set_options(r, o, err);
 }
 
@@ -353,6 +230,8 @@ int http_start(struct http_request **out, struct http *h, const struct http_opts
 		http_cancel(r);
 		return rc;
 	}
+	r->next = h->requests;
+	h->requests = r;
 	set_deadline(r);
 	*out = r;
 	return 0;

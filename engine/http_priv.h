@@ -20,11 +20,13 @@ struct http {
 	struct loop *loop;
 	CURLM *multi;
 	struct loop_timer *timer; /* when libcurl wants to be called */
-	struct http_sock *socks; /* what it waits for */
+	struct http_request *requests; /* that libcurl has */
+	bool is_deaf; /* there was no memory to wait for a descriptor */
 };
 
 struct http_request {
 	struct http *http;
+	struct http_request *next;
 	CURL *easy; /* NULL: over */
 	struct curl_slist *headers;
 	struct http_lines lines;
@@ -38,12 +40,18 @@ struct http_request {
 	uint64_t end_ns; /* 0: no timeout for all of it */
 	uint64_t stall_ns; /* 0: none */
 	uint64_t heard_ns; /* when the last byte came */
+	bool late; /* one of the times has passed */
 	void (*on_headers)(void *arg, unsigned int status, const struct http_headers *headers);
 	bool told_headers;
 	void (*on_data)(void *arg, const void *data, size_t len);
 	void (*on_done)(void *arg, const struct http_result *result);
 	void *arg;
 };
+
+/* Ends all that are under way: out of memory. */
+void http_give_up(struct http *http);
+/* libcurl is done with it: takes it from there, and tells soon. */
+void http_finished(struct http_request *r, CURLcode code);
 
 /* Takes a line of a head or of trailers; false: too many bytes of them, or no memory. */
 bool http_add_line(struct http_lines *lines, const char *line, size_t len);

@@ -316,6 +316,47 @@ static void timeouts(void)
 	end();
 }
 
+/* The loop was away for longer than the time limit, and the answer has come meanwhile. */
+static void away(void)
+{
+	start();
+	ask(got, "/x", (struct http_opts){ .stall_timeout_ns = 200 * MS });
+	ask(got + 1, "/hang", (struct http_opts){ .stall_timeout_ns = 200 * MS });
+	run_for(0);
+	for (int i = 0; i < 3; i++)
+		run_for(1); /* connects and sends */
+	usleep(600 * 1000);
+	run();
+	CHECK_STR(got[0].error, "");
+	CHECK_INT(got[0].status, 201);
+	CHECK_STR(got[1].error, "the server does not answer");
+	end();
+}
+
+/* No descriptor of it is left to a program that is started meanwhile. */
+static void close_on_exec(void)
+{
+	int connections = 0;
+
+	start();
+	ask(got, "/hang", (struct http_opts){ 0 });
+	ask(got + 1, "",
+	    (struct http_opts){ .url = "http://u/hang", .unix_socket = server_socket });
+	for (int i = 0; i < 50 && server->connections < 2; i++)
+		run_for(20);
+	for (int fd = 3; fd < 64; fd++) {
+		struct sockaddr_storage peer;
+		socklen_t len = sizeof(peer);
+
+		if (getpeername(fd, (struct sockaddr *)&peer, &len) || len <= 2)
+			continue; /* no socket, or libcurl's own pair, without a name */
+		connections++;
+		CHECK(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	}
+	CHECK_INT(connections, 2);
+	end();
+}
+
 /* A backlog that is full: connecting neither works nor fails. */
 static void unanswered(void)
 {
@@ -543,6 +584,8 @@ static const struct t_case cases[] = {
 	{ "many requests at once each get their own", many },
 	{ "what breaks off or is no HTTP is an error", broken },
 	{ "a server that hangs or dribbles is left in time", timeouts },
+	{ "what came while the loop was away is not too late", away },
+	{ "connections are not handed to other programs", close_on_exec },
 	{ "connecting has a time limit", unanswered },
 	{ "requests can be cancelled at any time", cancelling },
 	{ "a request can be started when another is done", again },
