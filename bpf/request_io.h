@@ -9,7 +9,7 @@
 #define BPFNET_REQUEST_IO_H
 
 #include "older.h"
-#include "request.h"
+#include "request_turn.h"
 
 /* A sequence number as something that compare_exchange() takes. */
 #define SEQ(n) (1ULL << 32 | (__u32)(n))
