@@ -39,7 +39,7 @@ end
 -- Somebody has to listen first; seen without a connection.
 local function wait_for(container, port)
   helper.wait(30, function()
-    return helper.sh("nsenter --net=/proc/%d/ns/net ss -Hltn 'sport = :%d'", container.pid, port) ~= ""
+    return helper.sh("nsenter --net=/proc/%d/ns/net ss -Hltn 'sport = :%d'", container.pid, port):find("LISTEN")
   end)
 end
 

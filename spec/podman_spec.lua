@@ -54,7 +54,7 @@ describe("containers of podman", function()
     -- without systemd podman 4.3 forbids all devices to the cgroup of a pod, and no runtime starts in that
     podman("pod create --share-parent=false --name shop")
     podman("run -d --pod shop --name cart " .. serve, CART)
-    helper.wait(30, function() return helper.sh("ss -Hltn 'sport = :%d'", WEB) ~= "" end)
+    helper.wait(30, function() return helper.sh("ss -Hltn 'sport = :%d'", WEB):find("LISTEN") end)
     local text, status = helper.sh("wget -qO- http://127.0.0.1:%d/image", WEB)
     assert.are.same({ IMAGE .. "\n", 0 }, { text, status })
     fetch("client", CART)

@@ -105,7 +105,8 @@ end
 function services.wait(pod, ports)
   local deadline = bpf.now() + 30e9
   for _, port in ipairs(ports) do
-    while sh(("nsenter --net=/proc/%d/ns/net ss -Hltn 'sport = :%d'"):format(pod.sandbox.pid, port)) == "" do
+    local look = ("nsenter --net=/proc/%d/ns/net ss -Hltn 'sport = :%d'"):format(pod.sandbox.pid, port)
+    while not sh(look):find("LISTEN") do
       if bpf.now() > deadline then
         error(("nobody listens on %d: %s"):format(port, pod:log("app")))
       end
