@@ -91,8 +91,9 @@ local function each_container(object, f)
   end
 end
 
-local function tell_containers(self, record, object)
+local function tell_containers(self, record, object, ids)
   each_container(object, function(id, name, image)
+    ids[#ids + 1], ids[id] = id, true
     self.sink({ container_id = id, container = name, image = image, pod_uid = record.pod_uid,
       namespace = record.namespace, name = record.name, labels = record.labels,
       annotations = record.annotations, ip = record.ip, ips = record.ips, owner = record.owner })
@@ -121,6 +122,15 @@ local function forget(self, uid)
   end
 end
 
+-- Those that were of a pod, and are not among the ids of now.
+local function tell_gone(self, entry, ids)
+  for _, id in ipairs(entry and entry.containers or {}) do
+    if not ids[id] then
+      self.sink({ container_id = id, gone = true })
+    end
+  end
+end
+
 local ENDED = { Succeeded = true, Failed = true } -- phases: its address may be another's
 
 local function on_pod(self, object)
@@ -130,18 +140,21 @@ local function on_pod(self, object)
     bpf.log("debug", "%s: %s", self.opts.prefix, record)
     return
   end
-  local status = there(object.status) or {}
+  local status, before = there(object.status) or {}, self.by_uid[record.pod_uid]
+  local ids = {}
   forget(self, record.pod_uid)
-  remember(self, record.pod_uid, { kind = "pod", namespace = record.namespace, name = record.name,
+  remember(self, record.pod_uid, { kind = "pod", containers = ids, namespace = record.namespace, name = record.name,
     labels = record.labels, owner = record.owner, node = record.spec.nodeName,
     ips = ENDED[status.phase] and {} or record.ips })
   if is_here(self, record) then
     self.sink(record)
-    tell_containers(self, record, object)
+    tell_containers(self, record, object, ids)
   end
+  tell_gone(self, before, ids)
 end
 
 local function on_pod_gone(self, object)
+  tell_gone(self, self.by_uid[object.metadata.uid], {})
   forget(self, object.metadata.uid)
   self.sink({ pod_uid = object.metadata.uid, gone = true })
 end
