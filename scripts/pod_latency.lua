@@ -21,6 +21,7 @@
 --   --pid --uid --comm --port --sport --dport --addr --netns --cgroup --family
 --                       only these sockets; commas between several: --sport 80,443. They, too,
 --                       take apart what belongs to one request
+--   --labels cri|kube   who is asked for labels: the runtime, or the API server ($KUBECONFIG)
 --   --duration SECONDS  stop by itself
 --   --json, --csv       for programs: a row per pod, direction and interval ("span": "interval");
 --                       at the end for the whole time ("span": "total")

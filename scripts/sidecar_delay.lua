@@ -15,6 +15,7 @@
 --   --pid --uid --comm --port --sport --dport --addr --netns --cgroup --family
 --                       only these sockets; commas between several. They take apart what belongs
 --                       to one request, as a rule
+--   --labels cri|kube   who is asked for labels: the runtime, or the API server ($KUBECONFIG)
 --   --duration SECONDS  stop by itself
 --   --json, --csv       for programs: exact ns of each part, both sockets' addresses
 --
