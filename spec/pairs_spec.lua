@@ -12,7 +12,7 @@ local function run(events, opts)
   local requests = {}
   opts = opts or {}
   local it = pairing.new({
-    identify = function(ev) return ev.who end,
+    identify = function(ev) return opts.unnamed and opts.unnamed() or ev.who end,
     is_proxy = function(who) return who.sidecar end,
     on_request = function(r) requests[#requests + 1] = r end,
     max_pending = opts.max_pending, max_conns = opts.max_conns,
@@ -281,6 +281,16 @@ describe("a sidecar", function()
     pod.sidecar.sidecar = nil
     local requests = run(made.by_time(w.events), { before_flush = function() pod.sidecar.sidecar = true end })
     assert.are.same({ 1, "exact", true }, { #requests, requests[1].how, requests[1].proxied })
+  end)
+
+  it("that nobody knows at first is asked about again", function()
+    local w, pod, unknown = made.world(), made.pod(1), { runtime = "unknown" }
+    local front, back = sidecar_conns(w, pod, 40000)
+    w:through(front, back, 1, 1000, 200, 3000, 300)
+    local requests = run(made.by_time(w.events), {
+      unnamed = function() return unknown end, before_flush = function() unknown = nil end,
+    })
+    assert.are.same({ 1, "exact", pod.sidecar }, { #requests, requests[1].how, requests[1].who })
   end)
 
   it("that answers by itself makes no parts, and steals none", function()

@@ -74,7 +74,6 @@ function pairing.new(opts)
   end
   self.wait_ns = math.floor(self.wait * 1e9)
   self.patience_ns = math.floor(self.patience * 1e9)
-  self.is_proxy = opts.is_proxy
   self.ends = ends.new({ max = self.max_conns, identify = opts.identify, is_proxy = opts.is_proxy })
   self.counts = { events = 0, requests = 0, parts = 0, late = 0, hurried = 0 }
   return self
@@ -261,7 +260,7 @@ function Pairs:_rounds(batch, until_ns)
   local busy = {}
   for _, ev in ipairs(batch) do
     if not ev.in_proxy then -- that it is a sidecar's may have been learnt since
-      ev.conn.proxy = self.is_proxy(ev.conn.who, ev)
+      self.ends:judge(ev.conn, ev)
       self:_add_to_proxy(ev)
     end
     if ev.in_proxy and not ev.decided then

@@ -145,8 +145,18 @@ end
 ---@return bpfnet.pairs.Conn
 function Ends:conn(ev)
   local conn = self:_find(ev)
-  conn.proxy = self.is_proxy(conn.who, ev) -- which may be learnt later than the first request
+  self:judge(conn, ev)
   return conn
+end
+
+---Looks again at whose a socket is, and whether it is a proxy's: either may be learnt later than its first request.
+---@param conn bpfnet.pairs.Conn
+---@param ev table
+function Ends:judge(conn, ev)
+  if conn.who.runtime == "unknown" then
+    conn.who = self.identify(ev)
+  end
+  conn.proxy = self.is_proxy(conn.who, ev)
 end
 
 ---Returns the socket with a cookie, if it is known.
