@@ -336,8 +336,11 @@ local function show(span)
   end
 end
 
+-- What came after show() belongs to the next interval; at the end there is none.
 local function turn_over()
-  collect()
+  if requests:is_over() then
+    collect()
+  end
   total:merge(now, merge)
   now:clear()
 end

@@ -235,9 +235,13 @@ end
 
 local requests
 
-local function show(span)
+local function collect()
   requests:settle()
   count_failed()
+end
+
+local function show(span)
+  collect()
   if opt.dot and span.name == "interval" then
     return
   end
@@ -253,9 +257,11 @@ local function show(span)
   writer:block(rows, opt.rows)
 end
 
+-- What came after show() belongs to the next interval; at the end there is none.
 local function turn_over()
-  requests:settle()
-  count_failed()
+  if requests:is_over() then
+    collect()
+  end
   total:merge(now, merge)
   now:clear()
 end

@@ -242,7 +242,7 @@ describe("pod_latency", function()
       end
       os.execute("sleep 0.5")
       service.kill("TERM")
-      client.kill("TERM")
+      helper.sh("kill -TERM %d", client.pid) -- if it has not noticed by itself
     end, PROBES)
     local rows = made.totals(text)
     local into, out = row_of(rows, "cart-0", "in"), row_of(rows, "front-0", "out")

@@ -48,8 +48,8 @@ local pairing = {}
 local Pairs = {}
 Pairs.__index = Pairs
 
-local SLICE = 2000 -- events that are settled together
-local BUDGET_NS = 200000000
+local SLICE = 256 -- events that are settled together
+local BUDGET_NS = 100000000
 
 local DEFAULTS = {
   -- seconds: an end is told at once by the next request, or else after the probe's timeout of 0.5 s, which is
@@ -164,7 +164,7 @@ function Pairs:add(ev)
   self.last = self.last + 1
   self.pending[self.last] = ev
   if self.last - self.first >= self.max_pending then
-    local slice = math.min(SLICE, self.max_pending // 2)
+    local slice = math.min(8 * SLICE, self.max_pending // 2)
     self.counts.hurried = self.counts.hurried + slice
     self:_settle(self.pending[self.first + slice].ts_ns)
   end
@@ -327,8 +327,8 @@ function Pairs:_drop_proxies()
   end
 end
 
----Settles what has waited long enough, a part at a time for a fifth of a second at most: callbacks may not take
----longer than one. What is left comes with the next call.
+---Settles what has waited long enough, a part at a time for a tenth of a second at most: callbacks may not take
+---longer than a second. What is left comes with the next call.
 ---@param now_ns integer as bpf.now()
 function Pairs:settle(now_ns)
   local until_ns, began_ns = now_ns - self.wait_ns, bpf.now()

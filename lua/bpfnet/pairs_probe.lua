@@ -86,11 +86,17 @@ end
 
 ---Settles what is due; once the probe is detached, all.
 function Requests:settle()
-  if self.probe.state == "attached" then
-    self.pairing:settle(bpf.now())
-  else
+  if self:is_over() then
     self.pairing:flush()
+  else
+    self.pairing:settle(bpf.now())
   end
+end
+
+---True once the probe is detached: settle() then settles all.
+---@return boolean
+function Requests:is_over()
+  return self.probe.state ~= "attached"
 end
 
 ---Tells on stderr what the pairing could not do. To be called last.
