@@ -283,6 +283,20 @@ describe("a sidecar", function()
     assert.are.same({ 1, "exact", true }, { #requests, requests[1].how, requests[1].proxied })
   end)
 
+  it("is waited for when its own request is told late", function()
+    local w, pod = made.world(), made.pod(1)
+    local front, back = sidecar_conns(w, pod, 40000)
+    local _, accepted, upstream = w:through(front, back, 1, 1000, 200, 3000, 300)
+    upstream[1].ts_ns = accepted[2].ts_ns + 2000000000
+    local other = w:connect(ELSEWHERE, pod.service, "10.9.0.1", 50000, pod.addr, 81)
+    for i = 1, 20 do -- so that time goes by
+      w:request(other, 1 + i, i * 200000, i * 200000 + 10, i * 200000 + 20, i * 200000 + 30)
+    end
+    local requests = run(made.by_time(w.events), { live = true })
+    local how = verdicts(requests)
+    assert.are.same({ 21, 1 }, { #only(requests, "in"), how.exact })
+  end)
+
   it("that nobody knows at first is asked about again", function()
     local w, pod, unknown = made.world(), made.pod(1), { runtime = "unknown" }
     local front, back = sidecar_conns(w, pod, 40000)

@@ -282,9 +282,14 @@ function Pairs:_rounds(batch, until_ns)
 end
 
 -- What a sidecar sent on and fits nothing waits for longer: a response that takes its client minutes to
--- read is told minutes later.
+-- read is told minutes later. What it accepted and nothing fits waits as long again, for what is late.
 local function may_wait(self, ev, until_ns)
-  return ev.in_proxy and ev.conn.side == "connect" and not ev.request and ev.ts_ns > until_ns - self.patience_ns
+  if not ev.in_proxy then
+    return false
+  elseif ev.conn.side == "connect" then
+    return not ev.request and ev.ts_ns > until_ns - self.patience_ns
+  end
+  return #ev.upstreams == 0 and ev.ts_ns > until_ns - math.min(self.wait_ns, self.patience_ns)
 end
 
 function Pairs:_take(until_ns)
