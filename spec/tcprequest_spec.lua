@@ -12,13 +12,7 @@ end
 
 -- The way that is chosen by itself.
 local function best_way()
-  for _, probe in ipairs(bpf.probes()) do
-    if probe.name == "tcprequest" then
-      for _, way in ipairs(probe.ways) do
-        if way.what == "recv" and way.used then return way.way end
-      end
-    end
-  end
+  return helper.sh("%s probes tcprequest", helper.bpfnet):match("recv, one of.-%* (%w+)")
 end
 
 -- All ways to hook that this kernel has.
