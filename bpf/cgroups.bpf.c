@@ -8,8 +8,11 @@
 #include "probe.h"
 #include "addr.h"
 
-/* The kernel's own buffer, TRACE_CGROUP_PATH_LEN. */
-#define PATH 1024
+/*
+ * Half of the kernel's own buffer: the longest that runtimes make, containers within containers of systemd, have
+ * some 320 bytes, and what comes in bursts must fit into the ring.
+ */
+#define PATH 512
 
 enum op {
 	OP_MADE,
@@ -26,7 +29,7 @@ struct cgroups_event {
 	enum op op DOC("made or removed");
 	__u8 zero[3];
 	char path[PATH] DOC(
-		"its path from the root of the tree; the end is missing above 1023 bytes");
+		"its path from the root of the tree; the end is missing above 511 bytes");
 };
 
 PROBE_EVENTS(struct cgroups_event, "one event per cgroup v2 directory made or removed");

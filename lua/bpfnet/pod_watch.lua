@@ -23,7 +23,7 @@ local OLD_LOOKS = 2 -- at a container that was there before us, has its name, an
 local START_BUDGET_NS = 300000000 -- a callback may take a second in all
 local SWEEP = 5 -- seconds between two looks for what is to be forgotten
 local RESCAN_NS = 1000000000 -- the least time between two walks over the tree
-local TRUNCATED = 1023 -- bytes of a path from which on the probe's may lack its end
+local TRUNCATED = 511 -- bytes of a path from which on the probe's may lack its end
 
 local running = {} -- probe, sweeper, timer
 local timer_due_ns, mount
