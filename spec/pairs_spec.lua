@@ -339,6 +339,55 @@ describe("a sidecar", function()
     assert.are.same({ 1090000, 6690000, 8015000 - 15000 + 5000 }, { times.sidecar_in, times.service, total })
   end)
 
+  it("that tries again while others are open takes none of theirs", function()
+    local w, pod = made.world(), made.pod(1)
+    local fronts, backs = {}, {}
+    for i = 1, 4 do
+      fronts[i], backs[i] = sidecar_conns(w, pod, 40000 + i)
+    end
+    w:request(fronts[1], 1, 1000, 1010, 9000, 9010)
+    w:request(fronts[2], 2, 1100, 1110, 9100, 9110)
+    local failed = w:request(backs[1], 1, 1200, 1210, 2000, 2010)
+    failed.ttfb_ns, failed.outcome = nil, "unanswered"
+    w:request(backs[2], 2, 1300, 1310, 8900, 8910)
+    w:request(backs[3], 1, 2100, 2110, 8800, 8810)
+    local requests, stats = run(made.by_time(w.events))
+    local tries = {}
+    for _, r in ipairs(only(requests, "in")) do
+      tries[r.server.id] = r.tries
+    end
+    assert.are.same({ 2, 3 }, { #requests, tries[1] + tries[2] })
+    assert.are.equal(6, stats.parts)
+  end)
+
+  it("guesses anew when a guess took the only one that fits another", function()
+    local w, pod = made.world(), made.pod(1)
+    local fronts, backs = {}, {}
+    for i = 1, 2 do
+      fronts[i], backs[i] = sidecar_conns(w, pod, 40000 + i)
+    end
+    w:request(fronts[1], 1, 1000, 1010, 9000, 9010) -- the first, and long
+    w:request(fronts[2], 2, 1100, 1110, 3000, 3010) -- short
+    w:request(backs[2], 2, 1200, 1210, 2000, 2010) -- fits both
+    w:request(backs[1], 1, 1300, 1310, 8000, 8010) -- fits the long one only
+    local how, wrong = verdicts(run(made.by_time(w.events)))
+    assert.are.same({ 0, { exact = 1, order = 1 } }, { wrong, how })
+    w, fronts, backs = made.world(), {}, {}
+    for i = 1, 3 do
+      fronts[i], backs[i] = sidecar_conns(w, pod, 40000 + i)
+    end
+    w:request(fronts[1], 1, 1000, 1010, 9000, 9010)
+    w:request(fronts[2], 2, 1100, 1110, 9100, 9110)
+    w:request(fronts[3], 3, 1150, 1160, 3000, 3010)
+    w:request(backs[3], 3, 1200, 1210, 2000, 2010) -- fits all
+    w:request(backs[1], 1, 1300, 1310, 8000, 8010) -- fits two
+    w:request(backs[2], 2, 1400, 1410, 8100, 8110) -- likewise: nothing is left, unless the first gives way
+    local requests = run(made.by_time(w.events))
+    for _, r in ipairs(requests) do
+      assert.are.equal(1, r.tries)
+    end
+  end)
+
   it("sends requests of its own, which are nobody else's", function()
     local w, pod = made.world(), made.pod(1)
     local front, back = sidecar_conns(w, pod, 40001)
@@ -435,6 +484,18 @@ describe("both ends on this host", function()
     for _, r in ipairs(requests) do
       assert.are.equal(r.who.pod, r.upstream.peer.who.pod)
       assert.are.equal(r.server.id, r.upstream.peer.id)
+    end
+  end)
+
+  it("are left alone where two could be the other end", function()
+    local w, a = made.world(), made.pod(1)
+    for p = 2, 3 do -- two services with one address, and one client that may have asked either
+      local conn = w:connect(a.service, made.pod(p, "10.1.0.9").service, a.addr, 40000, "10.1.0.9", 80)
+      w:request(conn, p, 1000, 1100, 2000, 2050)
+    end
+    table.remove(w.events, 3) -- the second client's
+    for _, r in ipairs(run({ w.events[2], w.events[3], w.events[1] })) do
+      assert.is_true(not r.client or not r.server)
     end
   end)
 

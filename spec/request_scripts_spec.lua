@@ -70,6 +70,7 @@ describe("scripts about requests:", function()
       -- the program's own moments lie within the kernel's
       local within = request.forward_ns - request.read_ns
       assert.is_true(row.sidecar_in_ns >= within and row.sidecar_in_ns < within + 200000000)
+      assert.is_true(row.service_ns >= 2000000 and row.sidecar_out_ns >= request.back_ns - request.answer_ns)
       local sum = 0
       for _, part in ipairs(parts.NAMES) do
         local ns = row[part .. "_ns"]
