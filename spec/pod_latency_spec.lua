@@ -51,8 +51,23 @@ describe("pod_latency", function()
   end
 
   local function is_near(truth, got, what)
-    assert.is_true(got and math.abs(got - truth) <= math.max(0.05 * truth, 200000),
-      ("%s: %s ns, in truth %d"):format(what, got, truth))
+    if not got or math.abs(got - truth) > math.max(0.05 * truth, 200000) then
+      error(("%s: %s ns, in truth %d"):format(what, got, truth), 2)
+    end
+  end
+
+  -- Between the kernel's moment and the program's own a busy machine may do something else for a while. Counts
+  -- have to be right each time, times in one of three runs.
+  local function in_three(case)
+    for try = 1, 3 do
+      local ok, result, rows = pcall(case)
+      if ok then
+        return result, rows
+      elseif try == 3 or not tostring(result):find("in truth", 1, true) then
+        error(result, 0)
+      end
+      node:stop()
+    end
   end
 
   -- The sidecar's and the service's times against the programs' own.
@@ -88,7 +103,7 @@ describe("pod_latency", function()
   end
 
   -- A pod with a sidecar of this kind, and so many connections with requests.
-  local function sidecar_case(kind, connections, requests, more)
+  local function sidecar_run(kind, connections, requests, more)
     local service = node:listen(app, "serve -d 5000 127.0.0.1 0")
     local proxy = node:listen(sidecar, ("proxy 127.0.0.1 %d -d 2000 -o 3000 %s 10.1.0.2 0"):format(service.port, kind))
     local text = node:trace("pod_latency", "--json --interval 0.5", function()
@@ -100,11 +115,18 @@ describe("pod_latency", function()
     assert.are.same({ n, n, 0, n, n, n }, { row.requests, row.answered, row.unanswered, row.timed, row.proxied,
       row.sent_on })
     assert.are.equal(n, #truth.proxy)
-    check_times(row, truth.proxy, truth.service)
     check_sums(row)
     check_how(row, n)
     assert.are.equal(n, row_of(rows, "front-0", "out").requests)
-    return row, rows, text
+    check_times(row, truth.proxy, truth.service)
+    return row, rows
+  end
+
+  local function sidecar_case(...)
+    local arguments = table.pack(...)
+    return in_three(function()
+      return sidecar_run(table.unpack(arguments, 1, arguments.n))
+    end)
   end
 
   for _, case in ipairs({
@@ -130,107 +152,116 @@ describe("pod_latency", function()
   end)
 
   it("tells two pods apart that use the same ports and addresses on loopback", function()
-    local second = node:pod("cart-1", "B")
-    local all = {
-      { name = "cart-0", addr = "10.1.0.2", app = app, sidecar = sidecar, delays = { 4000, 2000, 1000 } },
-      { name = "cart-1", addr = "10.1.0.3", app = second:container("app"),
-        sidecar = second:container("istio-proxy"), delays = { 7000, 1000, 3000 } },
-    }
-    for _, it in ipairs(all) do
-      it.service = node:listen(it.app, ("serve -d %d 127.0.0.1 18080"):format(it.delays[1]))
-      it.proxy = node:listen(it.sidecar, ("proxy 127.0.0.1 18080 -d %d -o %d -e %s 18000"):format(it.delays[2],
-        it.delays[3], it.addr))
-    end
-    local text = node:trace("pod_latency", "--json --namespace " .. made.namespace .. " --pod cart-*", function()
+    in_three(function()
+      local second = node:pod("cart-1", "B")
+      local all = {
+        { name = "cart-0", addr = "10.1.0.2", app = app, sidecar = sidecar, delays = { 4000, 2000, 1000 } },
+        { name = "cart-1", addr = "10.1.0.3", app = second:container("app"),
+          sidecar = second:container("istio-proxy"), delays = { 7000, 1000, 3000 } },
+      }
       for _, it in ipairs(all) do
-        it.load = node:start(load(it.addr .. " 18000 -c 10 -n 30"))
+        it.service = node:listen(it.app, ("serve -d %d 127.0.0.1 18080"):format(it.delays[1]))
+        it.proxy = node:listen(it.sidecar, ("proxy 127.0.0.1 18080 -d %d -o %d -e %s 18000"):format(it.delays[2],
+          it.delays[3], it.addr))
       end
+      local text = node:trace("pod_latency", "--json --namespace " .. made.namespace .. " --pod cart-*", function()
+        for _, it in ipairs(all) do
+          it.load = node:start(load(it.addr .. " 18000 -c 10 -n 30"))
+        end
+        for _, it in ipairs(all) do
+          it.load.wait()
+        end
+      end, PROBES)
+      local rows = made.totals(text)
       for _, it in ipairs(all) do
-        it.load.wait()
+        local row = row_of(rows, it.name, "in")
+        assert.are.same({ 300, 300 }, { row.requests, row.sent_on })
+        check_times(row, made.truth(it.proxy.stop(), "proxy"), made.truth(it.service.stop(), "service"))
+        check_sums(row)
       end
-    end, PROBES)
-    local rows = made.totals(text)
-    for _, it in ipairs(all) do
-      local row = row_of(rows, it.name, "in")
-      assert.are.same({ 300, 300 }, { row.requests, row.sent_on })
-      check_times(row, made.truth(it.proxy.stop(), "proxy"), made.truth(it.service.stop(), "service"))
-      check_sums(row)
-    end
-    for _, row in ipairs(rows) do
-      assert.matches("^" .. made.namespace .. "/cart%-[01]$", row.pod) -- the client's pod was not asked for
-    end
+      for _, row in ipairs(rows) do
+        assert.matches("^" .. made.namespace .. "/cart%-[01]$", row.pod) -- the client's pod was not asked for
+      end
+    end)
   end)
 
   it("has a service's times without a sidecar, and the client's on the same node", function()
-    local service = node:listen(app, "serve -d 3000 10.1.0.2 0")
-    local text = node:trace("pod_latency", "--json", function()
-      run_load(("10.1.0.2 %d -c 10 -n 20"):format(service.port))
-    end, PROBES)
-    local rows, truth = made.totals(text), made.truth(service.stop(), "service")
-    for _, of in ipairs({ { "cart-0", "in" }, { "front-0", "out" } }) do
-      local row = row_of(rows, of[1], of[2])
-      assert.are.same({ 200, 200, 0, 200 }, { row.requests, row.timed, row.proxied, row.both_ends })
-      is_near(made.quantile(truth, 0.5, "read_ns", "sent_ns"), row.parts.service.p50_ns, "service")
-      is_near(made.quantile(truth, 0.99, "read_ns", "sent_ns"), row.parts.service.p99_ns, "service")
-      assert.is_nil(row.parts.sidecar_in)
-      check_sums(row)
-    end
+    in_three(function()
+      local service = node:listen(app, "serve -d 3000 10.1.0.2 0")
+      local text = node:trace("pod_latency", "--json", function()
+        run_load(("10.1.0.2 %d -c 10 -n 20"):format(service.port))
+      end, PROBES)
+      local rows, truth = made.totals(text), made.truth(service.stop(), "service")
+      for _, of in ipairs({ { "cart-0", "in" }, { "front-0", "out" } }) do
+        local row = row_of(rows, of[1], of[2])
+        assert.are.same({ 200, 200, 0, 200 }, { row.requests, row.timed, row.proxied, row.both_ends })
+        is_near(made.quantile(truth, 0.5, "read_ns", "sent_ns"), row.parts.service.p50_ns, "service")
+        is_near(made.quantile(truth, 0.99, "read_ns", "sent_ns"), row.parts.service.p99_ns, "service")
+        assert.is_nil(row.parts.sidecar_in)
+        check_sums(row)
+      end
+    end)
   end)
 
   it("has those of connections that are older than the tracer", function()
-    local service = node:listen(app, "serve -d 5000 127.0.0.1 0")
-    local proxy = node:listen(sidecar, ("proxy 127.0.0.1 %d -d 2000 -o 3000 10.1.0.2 0"):format(service.port))
-    local client = node:start(load(("10.1.0.2 %d -c 5 -n 200 -t 5000"):format(proxy.port)))
-    os.execute("sleep 0.5")
-    local before, attached = bpf.now(), nil
-    local text = node:trace("pod_latency", "--json --pod " .. CART, function()
-      attached = bpf.now()
-      client.wait()
-    end, PROBES)
-    local row, whole, some = row_of(made.totals(text), "cart-0", "in"), 0, 0
-    local truth = { made.truth(proxy.stop(), "proxy"), made.truth(service.stop(), "service") }
-    for _, request in ipairs(truth[1]) do
-      whole = whole + (request.read_ns > attached and 1 or 0)
-      some = some + (request.back_ns > before and 1 or 0)
-    end
-    assert.is_true(whole > 200 and whole < 1000)
-    assert.is_true(row.requests >= whole and row.requests <= some,
-      ("%d requests, %d to %d in truth"):format(row.requests, whole, some))
-    assert.is_true(row.timed >= whole)
-    is_near(made.quantile(truth[1], 0.5, "read_ns", "forward_ns"), row.parts.sidecar_in.p50_ns, "sidecar in")
-    is_near(made.quantile(truth[1], 0.5, "answer_ns", "back_ns"), row.parts.sidecar_out.p50_ns, "sidecar out")
-    is_near(made.quantile(truth[2], 0.5, "read_ns", "sent_ns"), row.parts.service.p50_ns, "service")
+    in_three(function()
+      local service = node:listen(app, "serve -d 5000 127.0.0.1 0")
+      local proxy = node:listen(sidecar, ("proxy 127.0.0.1 %d -d 2000 -o 3000 10.1.0.2 0"):format(service.port))
+      local client = node:start(load(("10.1.0.2 %d -c 5 -n 200 -t 5000"):format(proxy.port)))
+      os.execute("sleep 0.5")
+      local before, attached = bpf.now(), nil
+      local text = node:trace("pod_latency", "--json --pod " .. CART, function()
+        attached = bpf.now()
+        client.wait()
+      end, PROBES)
+      local row, whole, some = row_of(made.totals(text), "cart-0", "in"), 0, 0
+      local truth = { made.truth(proxy.stop(), "proxy"), made.truth(service.stop(), "service") }
+      for _, request in ipairs(truth[1]) do
+        whole = whole + (request.read_ns > attached and 1 or 0)
+        some = some + (request.back_ns > before and 1 or 0)
+      end
+      assert.is_true(whole > 200 and whole < 1000)
+      assert.is_true(row.requests >= whole and row.requests <= some,
+        ("%d requests, %d to %d in truth"):format(row.requests, whole, some))
+      assert.is_true(row.timed >= whole)
+      is_near(made.quantile(truth[1], 0.5, "read_ns", "forward_ns"), row.parts.sidecar_in.p50_ns, "sidecar in")
+      is_near(made.quantile(truth[1], 0.5, "answer_ns", "back_ns"), row.parts.sidecar_out.p50_ns, "sidecar out")
+      is_near(made.quantile(truth[2], 0.5, "read_ns", "sent_ns"), row.parts.service.p50_ns, "service")
+    end)
   end)
 
   it("has what a pod sends out through its sidecar, to a pod here and to elsewhere", function()
-    local target = node:pod("db-0", "B"):container("db")
-    local to = { -- the second is no container: somewhere else
-      { node:listen(target, "serve -d 4000 10.1.0.3 0"), "10.1.0.3" },
-      { node:listen(function(command) return ("sh -c 'exec nsenter --net=%s -- %s'"):format(network:ns("PEER"), command)
-      end, "serve -d 4000 10.2.0.2 0"), "10.2.0.2" },
-    }
-    for i, it in ipairs(to) do
-      local proxy = node:listen(sidecar, ("proxy %s %d -d 2000 -o 3000 127.0.0.1 0"):format(it[2], it[1].port))
-      local text = node:trace("pod_latency", "--json --pod cart-0,db-0 --namespace " .. made.namespace, function()
-        run_load(("127.0.0.1 %d -c 5 -n 20"):format(proxy.port), app)
-      end, PROBES)
-      local rows = made.totals(text)
-      local row = row_of(rows, "cart-0", "out")
-      assert.are.same({ 100, 100, 100, i == 1 and 100 or 0 },
-        { row.requests, row.proxied, row.sent_on, row.both_ends })
-      check_sums(row)
-      check_how(row, 100)
-      local truth = made.truth(proxy.stop(), "proxy")
-      is_near(made.quantile(truth, 0.5, "read_ns", "forward_ns"), row.parts.sidecar_in.p50_ns, "sidecar in")
-      is_near(made.quantile(truth, 0.5, "answer_ns", "back_ns"), row.parts.sidecar_out.p50_ns, "sidecar out")
-      local service = made.truth(it[1].stop(), "service")
-      is_near(made.quantile(service, 0.5, "read_ns", "sent_ns"), row.parts.service.p50_ns, "service")
-      if i == 1 then
-        assert.are.equal(100, row_of(rows, "db-0", "in").requests)
-      else
-        assert.are.equal(100, row.srtt.count)
+    in_three(function()
+      local target = node:pod("db-0", "B"):container("db")
+      local to = { -- the second is no container: somewhere else
+        { node:listen(target, "serve -d 4000 10.1.0.3 0"), "10.1.0.3" },
+        { node:listen(function(command)
+          return ("sh -c 'exec nsenter --net=%s -- %s'"):format(network:ns("PEER"), command)
+        end, "serve -d 4000 10.2.0.2 0"), "10.2.0.2" },
+      }
+      for i, it in ipairs(to) do
+        local proxy = node:listen(sidecar, ("proxy %s %d -d 2000 -o 3000 127.0.0.1 0"):format(it[2], it[1].port))
+        local text = node:trace("pod_latency", "--json --pod cart-0,db-0 --namespace " .. made.namespace, function()
+          run_load(("127.0.0.1 %d -c 5 -n 20"):format(proxy.port), app)
+        end, PROBES)
+        local rows = made.totals(text)
+        local row = row_of(rows, "cart-0", "out")
+        assert.are.same({ 100, 100, 100, i == 1 and 100 or 0 },
+          { row.requests, row.proxied, row.sent_on, row.both_ends })
+        check_sums(row)
+        check_how(row, 100)
+        local truth = made.truth(proxy.stop(), "proxy")
+        is_near(made.quantile(truth, 0.5, "read_ns", "forward_ns"), row.parts.sidecar_in.p50_ns, "sidecar in")
+        is_near(made.quantile(truth, 0.5, "answer_ns", "back_ns"), row.parts.sidecar_out.p50_ns, "sidecar out")
+        local service = made.truth(it[1].stop(), "service")
+        is_near(made.quantile(service, 0.5, "read_ns", "sent_ns"), row.parts.service.p50_ns, "service")
+        if i == 1 then
+          assert.are.equal(100, row_of(rows, "db-0", "in").requests)
+        else
+          assert.are.equal(100, row.srtt.count)
+        end
       end
-    end
+    end)
   end)
 
   it("counts what fails, by errno, and what is never answered", function()

@@ -176,11 +176,17 @@ function M.totals(text)
   return rows
 end
 
----Ends all that was started, and removes what was made.
-function Node:down()
+---Ends all that was started.
+function Node:stop()
   for _, child in ipairs(self.children) do
     child.stop()
   end
+  self.children = {}
+end
+
+---The same, and removes what was made.
+function Node:down()
+  self:stop()
   for _, directory in ipairs(self.directories) do
     helper.sh("rmdir %s; rmdir %s", directory, directory:match("^(.*)/"))
   end
