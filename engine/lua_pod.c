@@ -147,6 +147,13 @@ bool lua_pod_asked(lua_State *L, int index)
 	return found;
 }
 
+void lua_pod_uids(lua_State *L, const char *name)
+{
+	push_function(L, "bpfnet.pod", "uids", NULL);
+	lua_pushstring(L, name);
+	lua_call(L, 1, 1);
+}
+
 /* Only a text that has a word in it is looked at more closely: most have none. */
 static bool mentions_pods(const char *text)
 {

@@ -42,6 +42,8 @@ void lua_pod_set_columns(lua_State *L, const struct pod_fields *pod, const void 
  */
 void lua_pod_index(lua_State *L);
 
+/* [-0, +1] raises if there is none. The list of uids of the pods that a name means now. */
+void lua_pod_uids(lua_State *L, const char *name);
 /*
  * [-0, +0] raises if it can't be done. In the place of the options at index comes a copy in which what `where`
  * asks of containers is a filter; nothing happens if it asks nothing.

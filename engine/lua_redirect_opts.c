@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <lauxlib.h>
 #include "cgroup.h"
+#include "lua_pod.h"
 #include "lua_redirect.h"
 #include "luax.h"
 #include "util.h"
@@ -173,16 +174,39 @@ static void add_cgroup(lua_State *L, const char *key, void *arg)
 	add_path(L, arg, path);
 }
 
-static void add_pod(lua_State *L, const char *key, void *arg)
+static void add_uid(lua_State *L, const char *uid, struct cgroup_list *cgroups)
 {
 	struct err err;
 	char *path;
 
-	if (lua_type(L, -1) != LUA_TSTRING)
-		luax_bad_option(L, WHERE, key, "a pod's uid, or a list of them", -1);
-	if (cgroup_of_pod(&path, lua_tostring(L, -1), &err))
+	if (cgroup_of_pod(&path, uid, &err))
 		luax_throw(L, &err, WHERE);
-	add_path(L, arg, path);
+	add_path(L, cgroups, path);
+}
+
+/* As Kubernetes makes them, and the digits alone of a static pod's. */
+static bool is_uid(const char *text)
+{
+	size_t digits = strspn(text, "0123456789abcdef-");
+
+	return !text[digits] && (digits == 36 || digits == 32);
+}
+
+/* A uid, or a name, which bpfnet.pod knows the pods of. */
+static void add_pod(lua_State *L, const char *key, void *arg)
+{
+	if (lua_type(L, -1) != LUA_TSTRING)
+		luax_bad_option(L, WHERE, key, "a pod's name or uid, or a list of them", -1);
+	if (is_uid(lua_tostring(L, -1))) {
+		add_uid(L, lua_tostring(L, -1), arg);
+		return;
+	}
+	lua_pod_uids(L, lua_tostring(L, -1));
+	for (lua_Integer i = 1; lua_geti(L, -1, i) == LUA_TSTRING; i++) {
+		add_uid(L, lua_tostring(L, -1), arg);
+		lua_pop(L, 1);
+	}
+	lua_pop(L, 2);
 }
 
 static uint64_t limit(lua_State *L, int index, const char *key)

@@ -346,7 +346,6 @@ local function turn_over()
 end
 
 pod.start()
-requests_of.check_pods(opt.filter)
 packets = opt.packets and pod_packets.new(opt.filter) or nil
 local probes = {
   requests.probe,

@@ -267,7 +267,6 @@ local function turn_over()
 end
 
 pod.start()
-requests_of.check_pods(opt.filter)
 requests = requests_of.new({ filter = opt.filter, plain = true }, on_request)
 local connects = script.attach("tcpconnect", { filter = opt.filter, where = "error != nil" }, on_failed)
 requests:start()

@@ -172,7 +172,6 @@ local function print_totals()
 end
 
 pod.start()
-requests_of.check_pods(opt.filter)
 local requests = requests_of.new({ filter = opt.filter, proxy = opt.proxy }, on_request)
 writer:header()
 requests:start()

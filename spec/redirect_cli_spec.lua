@@ -358,7 +358,7 @@ describe("bpfnet redirect", function()
     local HELP = "\nhint: bpfnet help redirect"
 
     it("wrong arguments", function()
-      says("", "which connections? give --cgroup PATH (\"/\" is all of this host) or --pods UID" .. HELP, 2)
+      says("", "which connections? give --cgroup PATH (\"/\" is all of this host) or --pods NAME" .. HELP, 2)
       says("--cgrup /", "unknown option \"--cgrup\", did you mean \"--cgroup\"?" .. HELP, 2)
       says("--cgroup / --ports 80-70",
         "option \"--ports\": expected ports like 8080 or 9000-9100, got \"80-70\"" .. HELP, 2)
@@ -384,7 +384,11 @@ describe("bpfnet redirect", function()
       local mount = helper.cgroup():match("^(.*)/")
       says("--cgroup /tmp", ("\"/tmp\" is not a cgroup v2 directory\nhint: cgroup v2 is mounted at %s")
         :format(mount), 1)
-      says("--pods 0-0", "there is no cgroup of a pod with uid \"0-0\"", 1)
+      local uid = "0e4b7c1a-7d1f-4c55-9a3e-5f0c2d9b8a99"
+      says("--pods " .. uid, ("there is no cgroup of a pod with uid \"%s\""):format(uid), 1)
+      local text, code = redirect("--pods shop/nobody-0")
+      assert.matches("^bpfnet redirect: no such pod: \"shop/nobody%-0\"\nhint: [^\n]+\n$", text)
+      assert.are.equal(1, code)
     end)
 
     it("a process without the right", function()

@@ -2,6 +2,8 @@
 -- Which connections a redirect takes: those that it was told of, and no others.
 
 local helper = require "helper"
+local pod = require "bpfnet.pod"
+local world = require "pod_world"
 
 -- Two connections that take turns until stop(), in that cgroup; by the listener's port they are known.
 local function start_turns(cgroup)
@@ -70,10 +72,26 @@ describe("the scope of a redirect", function()
 
   it("is the pod's cgroup, by its uid", function()
     local uid = "0e4b7c1a-7d1f-4c55-9a3e-5f0c2d9b8a11"
-    local pod = ("%s/kubepods-pod%s.slice"):format(outside, uid:gsub("-", "_"))
-    helper.sh("mkdir -p %s", pod)
-    takes_only_one({ pods = uid }, start_turns(pod), start_turns(helper.cgroup()))
-    helper.sh("rmdir %s", pod)
+    local dir = ("%s/kubepods-pod%s.slice"):format(outside, uid:gsub("-", "_"))
+    helper.sh("mkdir -p %s", dir)
+    takes_only_one({ pods = uid }, start_turns(dir), start_turns(helper.cgroup()))
+    helper.sh("rmdir %s", dir)
+  end)
+
+  it("is the pod's cgroup, by its name", function()
+    local w, id, uid = world.new(), world.id(), world.uid()
+    w:containerd(id, { container = "app", namespace = "shop", name = "turns-0", uid = uid })
+    local path = ("/kubepods/burstable/pod%s/%s"):format(uid, id)
+    w:cgroup(path)
+    pod.stop()
+    pod.start({ root = w.root })
+    takes_only_one({ pods = "shop/turns-*" }, start_turns(require("bpfnet.cgroup").mount() .. path),
+      start_turns(helper.cgroup()))
+    local ok, message = pcall(bpf.redirect, { pods = { "shop/turns-0", "shop/turms-0" } })
+    assert.is_false(ok)
+    assert.matches('^no such pod: "shop/turms%-0"\nhint: there are: shop/turns%-0', message)
+    pod.stop()
+    w:close()
   end)
 
   it("is its ports", function()

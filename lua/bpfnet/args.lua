@@ -257,9 +257,18 @@ local function use_sources(names, hint)
   end
 end
 
+local function check_pods(names)
+  for _, name in ipairs(names) do
+    local absent = require("bpfnet.pod").absent(name)
+    if absent then
+      script.fail(absent)
+    end
+  end
+end
+
 ---Reads the script's arguments. What is wrong with them ends the program: one line on stderr, a
----hint, status 2. `--help` that is not the first argument (which bpfnet itself answers) names the
----options and ends it with status 0.
+---hint, status 2; a pod that is not there likewise, status 1. `--help` that is not the first argument
+---(which bpfnet itself answers) names the options and ends it with status 0.
 ---@param argv string[] the global `arg`
 ---@param options? table<string, bpfnet.args.Option> besides the common ones: `--json --csv
 ---  --duration --labels` (the last is carried out), and the filters `--pid --uid --comm --port --sport
@@ -277,6 +286,7 @@ function args.parse(argv, options, filters)
     os.exit(0, true)
   end
   use_sources(result.labels or {}, hint)
+  check_pods(result.filter and result.filter.pod or {})
   return result
 end
 

@@ -22,31 +22,6 @@ local SETTLE_EVERY = 0.25
 local Requests = {}
 Requests.__index = Requests
 
--- A name with a wildcard may be that of a pod to come; one without is a mistake if nobody has it.
-local function check_name(name)
-  if name:find("[*?]") then
-    return
-  end
-  for _, identity in ipairs(pod.list()) do
-    if pod.matches(identity, { pod = name }) then
-      return
-    end
-  end
-  local near = pod.near(name)
-  script.fail(("no such pod: \"%s\"\nhint: %s"):format(name, #near > 0
-    and "there are: " .. table.concat(near, ", ", 1, math.min(#near, 8))
-    or "a name with a \"*\" waits for pods to come"))
-end
-
----Ends the program with one line if a pod is named that there is not.
----@param filter? table as bpfnet.args gives it
-function pairs_probe.check_pods(filter)
-  local names = filter and filter.pod or {}
-  for _, name in ipairs(type(names) == "table" and names or { names }) do
-    check_name(name)
-  end
-end
-
 -- A sidecar by the rules of bpfnet.pod, or a process that the user calls a proxy.
 local function proxy_test(names)
   local named = {}

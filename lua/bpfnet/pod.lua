@@ -235,6 +235,46 @@ function pod.near(text)
   return near(text, pod.list())
 end
 
+-- The containers of pods that a name means.
+local function meant(name)
+  local spec, found = match.check({ pod = name }), {}
+  for _, identity in ipairs(pod.list()) do
+    if match.matches(identity, spec) then
+      found[#found + 1] = identity
+    end
+  end
+  return found
+end
+
+---What to tell a user who has named a pod that is not there. One with a wildcard may be that of a pod to come.
+---@param name string
+---@return string? message with a hint; nil: it is there, or may come
+function pod.absent(name)
+  if name:find("[*?]") or meant(name)[1] then
+    return nil
+  end
+  local like = pod.near(name)
+  return ("no such pod: \"%s\"\nhint: %s"):format(name, like[1] and "there are: " .. table.concat(like, ", ")
+    or "a name with a \"*\" waits for pods to come")
+end
+
+---The pods that a name means now.
+---@param name string as in a filter, with * and ?
+---@return string[] uids raises if there is none
+function pod.uids(name)
+  local uids, seen = {}, {}
+  for _, identity in ipairs(meant(name)) do
+    local uid = identity.pod_uid
+    if uid and not seen[uid] then
+      seen[uid], uids[#uids + 1] = true, uid
+    end
+  end
+  if not uids[1] then
+    error(pod.absent(name) or ("no pod here is called like \"%s\""):format(name), 0)
+  end
+  return uids
+end
+
 ---@class bpfnet.pod.Stats
 ---@field known integer cgroups that are there
 ---@field dead integer cgroups that are gone and remembered

@@ -60,7 +60,7 @@ local function parse(argv)
   elseif opt.csv then
     return nil, "unknown option \"--csv\", did you mean \"--json\"?"
   elseif not opt.cgroup and not opt.pods then
-    return nil, "which connections? give --cgroup PATH (\"/\" is all of this host) or --pods UID"
+    return nil, "which connections? give --cgroup PATH (\"/\" is all of this host) or --pods NAME"
   end
   wrong = check_ports(opt, "ports") or check_ports(opt, "exclude_ports")
   return not wrong and opt or nil, wrong
