@@ -38,9 +38,9 @@ fuzz() {
 	echo "$name: $(sed -n 's/^stat::number_of_executed_units: *//p' "$out/log") inputs, no crash"
 }
 
-record="record record_kind record_name record_set record_value reasons ksyms ksyms_lines kbtf kbtf_subset patch code log err util"
+record="record record_kind record_name record_set record_value reasons ksyms ksyms_lines kbtf kbtf_subset patch caps code log err util"
 # shellcheck disable=SC2086 # a list of words
-fuzz fuzz_record 600 filter filter_packet netdev $record
+fuzz fuzz_record 600 filter filter_packet filter_pod filter_maps globals netdev $record
 # shellcheck disable=SC2086
 fuzz fuzz_expr 600 expr expr_lex expr_parse expr_check expr_compare expr_arith expr_list \
 	expr_eval expr_branch expr_code expr_code_mem $record
