@@ -114,7 +114,7 @@ end
 local function trace(script)
   local r <close> = bpf.redirect { cgroup = helper.cgroup() }
   local child = helper.start(("%s run -v %s --cgroup %s"):format(helper.bpfnet, script, helper.cgroup()))
-  local wanted = script:match("^tcplife") and 1 or script:match("^connections") and 2 or 3
+  local wanted = script:match("^tcplife") and 1 or script:match("^connections") and 2 or 4
   helper.wait(10, function() return select(2, child.stderr():gsub("attached", "")) == wanted end)
   local turns = start_turns()
   wait_running(10, redirected_enough(r))
@@ -296,22 +296,39 @@ describe("scripts, of redirected connections,", function()
       out.bytes(2 * redirected)), 1, true), text)
   end)
 
-  for _, script in ipairs { "connections", "pod_latency" } do
-    it(script .. ": bytes in JSON, a column in the table", function()
-      if not possible() then return end
-      local text, fact, redirected = trace(script .. " --json")
-      local sides = 0
-      for _, row in ipairs(decode(text)) do
-        if row.span == "total" then
-          sides = sides + 1
-          assert.are.equal(fact.dport, row.dport or row.port)
-          assert.are.equal(redirected, row.rx_redirected_bytes + row.tx_redirected_bytes)
-        end
+  it("connections: bytes in JSON, a column in the table", function()
+    if not possible() then return end
+    local text, fact, redirected = trace("connections --json")
+    local totals = 0
+    for _, row in ipairs(decode(text)) do
+      if row.span == "total" then
+        totals = totals + 1
+        assert.are.equal(fact.dport, row.dport)
+        assert.are.equal(redirected, row.rx_redirected_bytes + row.tx_redirected_bytes)
       end
-      assert.are.equal(script == "connections" and 1 or 2, sides)
-      text, _, redirected = trace(script)
-      assert.are.equal(sides, select(2, text:gsub(" REDIR ", "")))
-      assert.are.equal(sides, select(2, text:gsub(" " .. require("bpfnet.out").bytes(redirected) .. " ", "")), text)
-    end)
-  end
+    end
+    assert.are.equal(1, totals)
+    text, fact, redirected = trace("connections")
+    assert.are.equal(1, select(2, text:gsub(" REDIR ", "")))
+    assert.is_truthy(text:find((":%d "):format(fact.dport), 1, true), text)
+    assert.are.equal(1, select(2, text:gsub(" " .. require("bpfnet.out").bytes(redirected) .. " ", "")), text)
+  end)
+
+  it("pod_latency: bytes in JSON, by side and port, and a word at the port", function()
+    if not possible() then return end
+    local text, fact, redirected = trace("pod_latency --json")
+    local sides = {}
+    for _, row in ipairs(decode(text)) do
+      for _, port in ipairs(row.span == "total" and row.ports or {}) do
+        sides[port.side] = (sides[port.side] or 0) + 1
+        assert.are.equal(fact.dport, port.port)
+        assert.are.equal(redirected, port.rx_redirected_bytes + port.tx_redirected_bytes)
+      end
+    end
+    assert.are.same({ accept = 1, connect = 1 }, sides)
+    text, fact, redirected = trace("pod_latency")
+    assert.is_truthy(text:find(("connect :%d "):format(fact.dport), 1, true), text)
+    local word = "redirected " .. require("bpfnet.out").bytes(redirected) .. "\n"
+    assert.are.equal(2, select(2, text:gsub(word:gsub("%.", "%%."), "")), text)
+  end)
 end)
