@@ -1,6 +1,8 @@
 -- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 -- What the specs share: other processes, real traffic, and a look at what is left in the kernel.
 
+local cjson = require "cjson"
+
 local helper = {}
 
 local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$")
@@ -22,6 +24,13 @@ end
 ---Quotes a word for the shell.
 function helper.quote(word)
   return "'" .. word:gsub("'", "'\\''") .. "'"
+end
+
+---What a script writes with --json: a table for each line.
+function helper.rows(text)
+  local rows = {}
+  for line in text:gmatch("[^\n]+") do rows[#rows + 1] = cjson.decode(line) end
+  return rows
 end
 
 ---Compares lists of texts one by one: what differs first is shown, not all of both.

@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 -- The scripts about packets, run as a user runs them on packets between pods.
 
-local cjson = require("cjson")
 local helper = require("helper")
 local pods = require("pods")
 
@@ -87,13 +86,7 @@ local function tree_of(text)
   return lines
 end
 
-local function decode(text)
-  local rows = {}
-  for line in text:gmatch("[^\n]+") do
-    rows[#rows + 1] = cjson.decode(line)
-  end
-  return rows
-end
+local decode = helper.rows
 
 local REQUEST_WAY = {
   "  net_dev_queue eth0 A", "  net_dev_start_xmit eth0 A",

@@ -126,13 +126,7 @@ local function trace(script)
   return child.stdout(), fact, stats.redirected_bytes
 end
 
-local function decode(text)
-  local rows = {}
-  for line in text:gmatch("[^\n]+") do
-    rows[#rows + 1] = cjson.decode(line)
-  end
-  return rows
-end
+local decode = helper.rows
 
 local function possible()
   local ok, why = pcall(function() bpf.redirect({ cgroup = helper.cgroup() }):close() end)

@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 -- sidecar_delay and service_map on pods whose programs have known delays.
 
-local cjson = require("cjson")
 local helper = require("helper")
 local made = require("request_pods")
 local parts = require("bpfnet.pairs_parts")
@@ -45,13 +44,7 @@ describe("scripts about requests:", function()
     end
   end
 
-  local function rows_of(text)
-    local rows = {}
-    for line in text:gmatch("[^\n]+") do
-      rows[#rows + 1] = cjson.decode(line)
-    end
-    return rows
-  end
+  local rows_of = helper.rows
 
   it("sidecar_delay tells of each request which one it became, and when", function()
     local rows = rows_of((node:trace("sidecar_delay", "--json --namespace " .. N, load("-c 10 -n 20"), 1)))
