@@ -10,6 +10,7 @@
 #include "object.h"
 #include "probe_setup.h"
 #include "redirect_found.h"
+#include "redirect_guard.h"
 #include "redirect_priv.h"
 #include "skels.h"
 #include "util.h"
@@ -189,6 +190,7 @@ int redirect_start(struct redirect **out, struct loop *loop, const struct redire
 		redirect_free(r);
 		return rc;
 	}
+	redirect_guard_start(r);
 	redirect_found_look();
 	*out = r;
 	return 0;
@@ -223,6 +225,7 @@ void redirect_free(struct redirect *r)
 		return;
 	if (r->config)
 		redirect_stop(r, 0);
+	redirect_guard_end(r);
 	redirect_halt(r);
 	redirect_unpublish(r);
 	bpf_link__destroy(r->taker);

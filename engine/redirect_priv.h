@@ -49,6 +49,8 @@ struct redirect {
 	void *arg;
 	char *pins; /* the name by which it is pinned; NULL: it is not */
 	int info_fd; /* what other processes see; 0: they don't */
+	int guard_pid; /* see redirect_guard.h; 0: there is none */
+	int guard_fd;
 };
 
 /* Of the loaded object, by name. */

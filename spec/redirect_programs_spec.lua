@@ -147,8 +147,7 @@ local function check_carried(stats)
 end
 
 -- Does at once all works whose packages are here, and meanwhile() again and again until they have ended.
--- known: name of a work that is known to go wrong now and then; it is told as pending, and no other may.
-local function all_together(meanwhile, known)
+local function all_together(meanwhile)
   local files, times = {}, 0
   for _, work in ipairs(WORKS) do
     if missing(work) == "" then
@@ -169,17 +168,8 @@ local function all_together(meanwhile, known)
     meanwhile()
     times = times + 1
   end
-  local went_wrong
-  for name, file in pairs(files) do
-    local got = result(file, 0)
-    if name == known and got ~= plain[name] then
-      went_wrong = name
-    else
-      assert.are.equal(plain[name], got, name)
-    end
-  end
+  for name, file in pairs(files) do assert.are.equal(plain[name], result(file, 0), name) end
   assert.is_true(times >= 2, "only " .. times .. " times")
-  if went_wrong then pending("known, see bpf/README.md: a transfer was cut: " .. went_wrong) end
 end
 
 describe("real programs", function()
@@ -225,6 +215,6 @@ describe("real programs", function()
       redirect.kill("KILL")
       assert.are.equal(137, redirect.wait())
       redirect = nil
-    end, "chain")
+    end)
   end)
 end)

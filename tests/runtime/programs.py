@@ -44,9 +44,13 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
 
 def read_exactly(sock, n):
+    """A blocking socket in a sockmap may say EAGAIN (bpf/README.md), which who allows that has to expect."""
     data = b""
     while len(data) < n:
-        part = sock.recv(n - len(data))
+        try:
+            part = sock.recv(n - len(data))
+        except BlockingIOError:
+            continue
         if not part:
             return data
         data += part
