@@ -135,12 +135,20 @@ static int attach_tracing(int prog_fd, const char *target)
 	return fd < 0 ? -errno : fd;
 }
 
+/* A link holds its event, and counts what was missed; before 5.15 there is the event alone. */
 static int attach_function(int prog_fd, const char *function, bool at_return)
 {
-	const struct attach_kprobe at = { .function = function, .at_return = at_return };
+	const struct attach_kprobe at = {
+		.function = function,
+		.at_return = at_return,
+		.has_cookie = caps_attach_cookie(),
+	};
 	int event, link, rc = attach_kprobe(prog_fd, &at, &event, &link);
 
-	return rc ? rc : event;
+	if (rc || link < 0)
+		return rc ? rc : event;
+	close(event);
+	return link;
 }
 
 static int attach_kprobe_enter(int prog_fd, const char *function)
@@ -168,6 +176,33 @@ static const struct kind *find_kind(const char *sec)
 		if (str_starts(sec, kinds[i].prefix))
 			return &kinds[i];
 	return NULL;
+}
+
+/* struct bpf_link_info of 6.7, as far as it is wanted. */
+struct event_info {
+	uint32_t link_type, id, prog_id, pad;
+	uint32_t event_type, pad2;
+	uint64_t name;
+	uint32_t name_len, offset;
+	uint64_t address;
+	uint64_t missed;
+	uint64_t cookie;
+};
+
+#define LINK_TYPE_PERF_EVENT 7
+#define PERF_EVENT_KPROBE    3
+#define PERF_EVENT_KRETPROBE 4
+
+uint64_t attach_missed(int fd)
+{
+	struct event_info info = { 0 };
+	uint32_t size = sizeof(info);
+
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size) ||
+	    info.link_type != LINK_TYPE_PERF_EVENT ||
+	    (info.event_type != PERF_EVENT_KPROBE && info.event_type != PERF_EVENT_KRETPROBE))
+		return 0;
+	return info.missed;
 }
 
 bool attach_knows(const char *sec)

@@ -10,6 +10,9 @@
 bool attach_knows(const char *sec);
 /* A descriptor that is closed to detach, or -errno. sec: "tp_btf/NAME", "kprobe/NAME", ... */
 int attach_program(int prog_fd, const char *sec);
+/* How often a kprobe's or kretprobe's link did not run its program, for the kernel had no place for the call
+ * or was in a probe already; 0 for all else, and before 6.7, where the kernel does not tell. */
+uint64_t attach_missed(int fd);
 
 struct attach_kprobe {
 	const char *function; /* used where the address is 0 */

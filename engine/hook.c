@@ -116,6 +116,8 @@ uint64_t hook_missed(const struct hook *h)
 {
 	struct bpf_prog_info info = { 0 };
 	uint32_t size = sizeof(info);
+	uint64_t missed = attach_missed(h->attached_fd);
 
-	return bpf_obj_get_info_by_fd(h->counted_fd, &info, &size) ? 0 : info.recursion_misses;
+	return bpf_obj_get_info_by_fd(h->counted_fd, &info, &size) ? missed :
+								     missed + info.recursion_misses;
 }

@@ -35,27 +35,11 @@ int point_kprobe(struct site *site, bool at_return, const struct hook *hook, int
 				  &site->links[at_return]);
 }
 
-/* struct bpf_link_info of 6.7, as far as it is wanted. */
-struct event_info {
-	uint32_t link_type, id, prog_id, pad;
-	uint32_t event_type, pad2;
-	uint64_t name;
-	uint32_t name_len, offset;
-	uint64_t address;
-	uint64_t missed;
-	uint64_t cookie;
-};
-
 uint64_t point_kprobe_missed(const struct site *site)
 {
 	uint64_t missed = 0;
 
-	for (int at = 0; at < 2; at++) {
-		struct event_info info = { 0 };
-		uint32_t size = sizeof(info);
-
-		if (site->links[at] >= 0 && !bpf_obj_get_info_by_fd(site->links[at], &info, &size))
-			missed += info.missed;
-	}
+	for (int at = 0; at < 2; at++)
+		missed += attach_missed(site->links[at]);
 	return missed;
 }

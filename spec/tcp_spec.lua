@@ -108,6 +108,27 @@ describe("the TCP probes", function()
     end
   end)
 
+  it("count the accepts that a kretprobe had no place for", function()
+    local release = helper.sh("uname -r")
+    local major, minor = release:match("^(%d+)%.(%d+)")
+    if not usable("kretprobe") then return pending("this kernel has no kretprobe") end
+    -- before 6.7 it does not tell
+    if tonumber(major) * 100 + tonumber(minor) < 607 then return pending("Linux " .. release) end
+    local n, events, base = 40, 0, os.tmpname()
+    local p = bpf.attach("tcpaccept", { way = "kretprobe", filter = { cgroup = helper.cgroup() } },
+      function() events = events + 1 end)
+    local child = helper.start(helper.traffic_command(("-c %d -r %s.ready -w %s.go blocked"):format(n, base, base)))
+    helper.wait(60, function() return helper.read(base .. ".ready") end)
+    os.execute("touch " .. base .. ".go")
+    assert.are.equal(0, child.wait())
+    bpf.run(0.2)
+    local missed = p:stats().missed
+    p:close()
+    -- those of the table of sockets are counted with them
+    assert.is_true(events >= 10 and events < n, events)
+    assert.is_true(missed >= n - events and missed <= 2 * (n - events), missed)
+  end)
+
   it("count every connection of a churn", function()
     local n = 2000
     local counts = { tcpconnect = 0, tcpaccept = 0, tcpclose = 0 }

@@ -43,19 +43,21 @@ local function decided(redirect, ready)
   return false, ends.client and ends.client.why or ends.server and ends.server.why
 end
 
--- One run of the program; each line that it prints is given to f, whose result, if there is any, is sent
--- to its standard input.
-local function converse(args, f)
+-- Some features of a run, each in its time, while other parts of it do theirs: most of them wait.
+local PARTS = GUEST and 1 or 4
+
+-- Starts the program; each line that it prints is given to f, whose result, if there is any, is sent to its
+-- standard input. The function that is returned looks for lines: false once it has ended.
+local function start(args, f)
   local fifo = os.tmpname()
   os.remove(fifo)
   assert(os.execute("mkfifo " .. fifo))
   local child = helper.start(("sh -c 'echo $$ > %s/cgroup.procs; exec %s %s <%s'"):format(
     helper.cgroup(), PROGRAM, args, fifo))
-  local input <close> = assert(io.open(fifo, "w"))
+  local input = assert(io.open(fifo, "w"))
   input:setvbuf("line")
   local seen, deadline = 0, bpf.now() + FEATURE_SECONDS * 1e9
-  repeat
-    bpf.run(0.02)
+  return function()
     local ended = not helper.read("/proc/" .. child.pid .. "/comm")
     for line in child.stdout():sub(seen + 1):gmatch("([^\n]*\n)") do
       seen = seen + #line
@@ -63,10 +65,29 @@ local function converse(args, f)
       local answer = f(json.decode(line))
       if answer then input:write(answer) end
     end
-  until ended or bpf.now() > deadline
-  os.remove(fifo)
-  local status = child.wait()
-  assert(status <= 1, ("sockfeat %s: status %d: %s"):format(args, status, child.stderr()))
+    if not ended and bpf.now() <= deadline then return true end
+    input:close()
+    os.remove(fifo)
+    local status = child.wait()
+    assert(status <= 1, ("sockfeat %s: status %d: %s"):format(args, status, child.stderr()))
+    return false
+  end
+end
+
+-- The features in several runs at once. new() gives what handles the lines of one of them.
+local function converse(options, names, new)
+  local parts, looks = {}, {}
+  for i, name in ipairs(names) do
+    local part = i % PARTS + 1
+    parts[part] = (parts[part] or options) .. " " .. name
+  end
+  for _, args in pairs(parts) do looks[#looks + 1] = start(args, new()) end
+  while #looks > 0 do
+    bpf.run(0.02)
+    for i = #looks, 1, -1 do
+      if not looks[i]() then table.remove(looks, i) end
+    end
+  end
 end
 
 ---Names of all features.
@@ -84,8 +105,8 @@ end
 ---@return table by name {outcome=, skip=, failed=}
 function sockfeat.plain(names)
   local results = {}
-  converse(table.concat(names, " "), function(line)
-    results[line.feature] = line
+  converse("", names, function()
+    return function(line) results[line.feature] = line end
   end)
   return results
 end
@@ -99,15 +120,18 @@ end
 function sockfeat.redirected(names, policy)
   local redirect <close> = bpf.redirect { cgroup = helper.cgroup(), policy = policy,
     any_kernel = true }
-  local results, taken, why = {}, nil, nil
-  converse("-i -t " .. TURNS .. " " .. table.concat(names, " "), function(line)
-    if line.ready then
-      taken, why = decided(redirect, line)
-      return "go\n"
+  local results = {}
+  converse("-i -t " .. TURNS, names, function()
+    local taken, why
+    return function(line)
+      if line.ready then
+        taken, why = decided(redirect, line)
+        return "go\n"
+      end
+      line.taken, line.why = taken, why
+      results[line.feature] = line
+      taken, why = nil, nil
     end
-    line.taken, line.why = taken, why
-    results[line.feature] = line
-    taken, why = nil, nil
   end)
   local stats = redirect:stats()
   redirect:stop()

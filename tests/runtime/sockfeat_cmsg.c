@@ -80,11 +80,35 @@ void run_tcp_inq(void)
 	say_recvmsg(p.server, 100, 0);
 }
 
+/* The kernel switches time stamps on in a thread, which takes long on a busy machine: till a segment has one. */
+static void wait_for_timestamps(void)
+{
+	struct pair p = pair_new();
+	char data[8], control[256];
+	size_t found = 0;
+
+	option(p.server, SOL_SOCKET, SO_TIMESTAMP, 1);
+	for (int tries = 0; tries < 500 && !found; tries++) {
+		struct iovec iov = { data, sizeof(data) };
+		struct msghdr msg = { .msg_iov = &iov,
+				      .msg_iovlen = 1,
+				      .msg_control = control,
+				      .msg_controllen = sizeof(control) };
+
+		put(p.client, "when");
+		settle();
+		found = recvmsg(p.server, &msg, MSG_DONTWAIT) > 0 ? msg.msg_controllen : 0;
+	}
+	close(p.client);
+	close(p.server);
+	close(p.listener);
+}
+
 static void timestamp(int name, int value)
 {
 	struct pair p = pair_with(true, SOL_SOCKET, name, value);
 
-	settle(); /* the kernel switches time stamps on in a thread */
+	wait_for_timestamps();
 	put(p.client, "hello");
 	settle();
 	say_recvmsg(p.server, 100, 0);
