@@ -212,6 +212,18 @@ static void run_leftovers(struct script *s)
 		tracer_drain(script_tracer(s));
 }
 
+/*
+ * -e has the short forms (lua/bpfnet/short.lua): put in before the code runs, and told when it is over,
+ * for their last tables. False on an error, which script_error() tells.
+ */
+static bool short_forms(struct script *s, const char *call)
+{
+	char code[80];
+	int len = snprintf(code, sizeof(code), "require('bpfnet.short').%s()", call);
+
+	return script_load_string(s, code, (size_t)len, "=short forms") && script_run_chunk(s, 0);
+}
+
 static int report(struct script *s)
 {
 	if (!script_error(s))
@@ -235,13 +247,16 @@ static int run(const struct run_opts *o, const struct source *src, int argc, cha
 		return EXIT_FAILED;
 	}
 	script_set_args(s, src->name, argc, argv);
-	if (load(s, src) && lua_checkstack(script_state(s), argc + LUA_MINSTACK)) {
+	if ((!o->code || short_forms(s, "begin")) && load(s, src) &&
+	    lua_checkstack(script_state(s), argc + LUA_MINSTACK)) {
 		for (int i = 0; i < argc; i++)
 			lua_pushstring(script_state(s), argv[i]);
 		if (script_run_chunk(s, argc))
 			run_leftovers(s);
 	}
 	status = report(s);
+	if (o->code && status == EXIT_OK && !short_forms(s, "finish"))
+		status = report(s);
 	script_free(s);
 	if ((fflush(stdout) || ferror(stdout)) && status == EXIT_OK) {
 		log_msg(LOG_ERROR, "can't write to standard output (%s)", errno_name(errno));

@@ -114,6 +114,7 @@ void lua_bpf_install(lua_State *L)
 		{ "try_attach", l_try_attach },
 		{ "load", lua_probe_load },
 		{ "probes", lua_probes },
+		{ "probe_names", lua_probe_names },
 		{ "redirect", lua_redirect },
 		{ "every", lua_timer_every },
 		{ "after", lua_timer_after },

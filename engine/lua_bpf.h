@@ -24,6 +24,8 @@ int lua_redirect(lua_State *L);
 int lua_http(lua_State *L);
 /* bpf.probes() -> list */
 int lua_probes(lua_State *L);
+/* bpf.probe_names() -> list of their names */
+int lua_probe_names(lua_State *L);
 /* bpf.every, bpf.after: seconds, f -> Timer */
 int lua_timer_every(lua_State *L);
 int lua_timer_after(lua_State *L);

@@ -120,3 +120,18 @@ int lua_probes(lua_State *L)
 	}
 	return 1;
 }
+
+/* bpf.probe_names() -> { "cgroups", ... }: what probes() has, without trying any */
+int lua_probe_names(lua_State *L)
+{
+	int n = 0;
+
+	lua_newtable(L);
+	for (const struct skel *s = skels; s->name; s++) {
+		if (!skel_is_probe(s))
+			continue;
+		lua_pushstring(L, s->name);
+		lua_rawseti(L, -2, ++n);
+	}
+	return 1;
+}

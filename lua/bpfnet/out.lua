@@ -28,6 +28,7 @@ local out = {}
 ---@field private columns bpfnet.out.Column[]
 ---@field private line_format string
 ---@field private fields string[]
+---@field private write fun(...: string)
 ---@field private begun boolean
 local Writer = {}
 Writer.__index = Writer
@@ -121,8 +122,14 @@ local function csv_line(fields, row)
   return table.concat(cells, ",")
 end
 
+-- io.write as it is then: it may be another function meanwhile.
+local function to_stdout(...)
+  io.write(...)
+end
+
 ---Makes a writer for rows of one kind.
----@param opts { format: "table"|"json"|"csv", columns: bpfnet.out.Column[], fields: string[] }
+---@param opts { format: "table"|"json"|"csv", columns: bpfnet.out.Column[], fields: string[], write: function? }
+---  write: called as write(line, "\n") instead of io.write
 ---  columns: of the table; fields: members of a row that JSON and CSV show, in this order
 ---@return bpfnet.out.Writer
 function out.new(opts)
@@ -131,6 +138,7 @@ function out.new(opts)
     columns = opts.columns,
     line_format = line_format(opts.columns),
     fields = opts.fields,
+    write = opts.write or to_stdout,
     begun = false,
   }, Writer)
 end
@@ -138,9 +146,9 @@ end
 ---Writes the titles: of a table at every call, of CSV once, of JSON never.
 function Writer:header()
   if self.format == "table" then
-    io.write(titles(self.columns), "\n")
+    self.write(titles(self.columns), "\n")
   elseif self.format == "csv" and not self.begun then
-    io.write(table.concat(self.fields, ","), "\n")
+    self.write(table.concat(self.fields, ","), "\n")
   end
   self.begun = true
 end
@@ -152,11 +160,11 @@ function Writer:row(row)
     self:header()
   end
   if self.format == "json" then
-    io.write(bpf.json(row, self.fields), "\n")
+    self.write(bpf.json(row, self.fields), "\n")
   elseif self.format == "csv" then
-    io.write(csv_line(self.fields, row), "\n")
+    self.write(csv_line(self.fields, row), "\n")
   else
-    io.write(table_line(self.columns, self.line_format, row), "\n")
+    self.write(table_line(self.columns, self.line_format, row), "\n")
   end
 end
 
@@ -173,7 +181,7 @@ function Writer:block(rows, limit)
     self:row(rows[i])
   end
   if is_table and #rows > limit then
-    io.write(("... and %d more\n"):format(#rows - limit))
+    self.write(("... and %d more"):format(#rows - limit), "\n")
   end
 end
 
