@@ -271,4 +271,6 @@ function view.running()
   return table.move(running, 1, #running, 1, {})
 end
 
+view.class = View -- for those that look at what it can do
+
 return view
