@@ -15,7 +15,7 @@ local blocks = {}
 local AT_ONCE = 6
 
 -- What a command begins with.
-local COMMANDS = { "bpfnet", "make", "clang", "git", "apt%-get", "sudo", "cd", "%.?[%w_./]*/[%w_./-]+" }
+local COMMANDS = { "bpfnet", "make", "clang", "git", "apt%-get", "sudo", "curl", "%.?[%w_./]*/[%w_./-]+" }
 
 -- The command in a line of a block, without prompt and remark; nil if there is none.
 local function command_of(line)
@@ -152,8 +152,8 @@ end
 ---@param at_once? integer
 function blocks.run(jobs, dir, at_once)
   for i, job in ipairs(jobs) do
-    write(("%s/%d.sh"):format(dir, i), ("cd %s/cwd\nPATH=%s:$PATH\nNO_COLOR=1 TERM=dumb timeout --preserve-status -s INT"
-      .. " -k 20 %s sh -c %s >%s/%d.out 2>%s/%d.err </dev/null\necho $? >%s/%d.rc\n"):format(dir, helper.out,
+    write(("%s/%d.sh"):format(dir, i), ("cd %s/cwd\nPATH=%s:$PATH\nNO_COLOR=1 TERM=dumb timeout --preserve-status"
+      .. " -s INT -k 20 %s sh -c %s >%s/%d.out 2>%s/%d.err </dev/null\necho $? >%s/%d.rc\n"):format(dir, helper.out,
       job.seconds, helper.quote(job.shell), dir, i, dir, i, dir, i))
   end
   helper.sh("seq 1 %d | xargs -P %d -I N sh %s/N.sh", #jobs, at_once or AT_ONCE, dir)

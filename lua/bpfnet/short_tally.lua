@@ -14,8 +14,10 @@ local MAX_KEYS = 10000
 local POD_WORDS = {
   pod = true, namespace = true, container = true, image = true, pod_uid = true, runtime = true, sidecar = true,
 }
--- What pod.of() takes, in its order.
+-- What pod.of() takes, in its order; and with how many of them a key is tried: it may have only so many bytes. The
+-- namespace tells containers that are in cgroup v1 alone.
 local POD_KEYS = { "cgroup", "task_cgroup", "netns", "netns_cookie" }
+local TRIES = { 4, 2, 1 }
 
 ---@class bpfnet.short.Measure
 ---@field by string[] fields that make the key; also pod, namespace, container, image, pod_uid, runtime, sidecar
@@ -44,8 +46,8 @@ local function new_rows()
   return { list = {}, by_key = {}, events = 0 }
 end
 
--- The key that the kernel can keep: of words about containers what tells the container.
-local function kernel_key(by, fields)
+-- The key that the kernel can keep: of words about containers what tells the container, `parts` of it.
+local function kernel_key(by, fields, parts)
   local has, key, seen, by_pod = {}, {}, {}, false
   for _, name in ipairs(fields) do
     has[name] = true
@@ -57,18 +59,37 @@ local function kernel_key(by, fields)
     end
   end
   for _, name in ipairs(by) do
-    if not (POD_WORDS[name] and has.cgroup) then
-      put(name)
-    else
+    if POD_WORDS[name] and has.cgroup then
       by_pod = true
-      for _, part in ipairs(POD_KEYS) do
-        if has[part] then
-          put(part)
-        end
-      end
+    else
+      put(name)
+    end
+  end
+  for i = 1, by_pod and parts or 0 do
+    if has[POD_KEYS[i]] then
+      put(POD_KEYS[i])
     end
   end
   return key, by_pod
+end
+
+-- The aggregation with as much of the container as there is room for.
+local function aggregate(probe, measure)
+  local field, wrong = measure.hist and { measure.hist } or nil, nil
+  for _, parts in ipairs(TRIES) do
+    local by, by_pod = kernel_key(measure.by, probe.fields, parts)
+    local ok, agg = pcall(ask.engine, probe.aggregate, probe, {
+      by = by, sum = measure.sum, hist = field, min = field, max = field, max_keys = MAX_KEYS,
+    })
+    if ok then
+      return agg, by_pod
+    end
+    wrong = agg
+    if not by_pod then
+      break
+    end
+  end
+  error(wrong, 0)
 end
 
 ---Makes the aggregation of a probe that is loaded, and not attached yet. Raises what probe:aggregate() raises.
@@ -76,14 +97,10 @@ end
 ---@param measure bpfnet.short.Measure
 ---@return bpfnet.short.Tally
 function tally.new(probe, measure)
-  local by, by_pod = kernel_key(measure.by, probe.fields)
+  local agg, by_pod = aggregate(probe, measure)
   if by_pod then
     require("bpfnet.pod").list() -- begins to follow containers, before the first event
   end
-  local field = measure.hist and { measure.hist } or nil
-  local agg = ask.engine(probe.aggregate, probe, {
-    by = by, sum = measure.sum, hist = field, min = field, max = field, max_keys = MAX_KEYS,
-  })
   return setmetatable({
     measure = measure, agg = agg, by_pod = by_pod, interval = new_rows(), total = new_rows(),
   }, Tally)
@@ -177,6 +194,12 @@ function Tally:turn_over()
     add(into, others(into), from.others.count, from.others.sum, from.others.hist)
   end
   self.interval = new_rows()
+end
+
+---Events that are in no row, for lack of memory in the kernel.
+---@return integer
+function Tally:lost()
+  return self.agg.dropped
 end
 
 ---Forgets all that was counted.

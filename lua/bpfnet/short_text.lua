@@ -77,7 +77,7 @@ local function shown_key(measure, row, i)
   elseif value ~= nil and NAMED[name] then
     return NAMED[name](value)
   end
-  return value == nil and "-" or tostring(value)
+  return (value == nil or value == "") and "-" or tostring(value)
 end
 
 -- Key columns are as wide as what is in them.

@@ -253,6 +253,9 @@ function View:stop()
       stop_refresh()
     end
     self:_print("total")
+    if self.tally:lost() > 0 then
+      bpf.log("warn", "%s: %d events could not be counted, so the table is incomplete", self.title, self.tally:lost())
+    end
   end
   script.losses(self.probe)
   return self
