@@ -11,7 +11,7 @@ const struct command commands[] = {
 	{ "run", "[options] FILE [args] | -e CODE [args] | - [args]",
 	  "run a script: a file, one that is shipped (by name), CODE, or standard input",
 	  "options:\n"
-	  "  -e CODE           run CODE, which has the short forms: -e 'tcpconnect:count(\"comm\")'\n"
+	  "  -e CODE           run CODE\n"
 	  "  --limit-time S    stop a callback that runs longer than S seconds (default 1, 0: never)\n"
 	  "  --limit-mem MIB   memory that the script may use (default 256, 0: no limit)\n"
 	  "  --buffer SIZE     size of the event ring: bytes, or with K or M (default 8M)\n"

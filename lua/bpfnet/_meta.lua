@@ -355,10 +355,6 @@ function bpf.load(name, opts, on_event) end
 ---@return bpf.ProbeInfo[]
 function bpf.probes() end
 
----Returns the names of all probes, without trying any.
----@return string[]
-function bpf.probe_names() end
-
 ---Calls a function again and again. The first time after one period; periods missed are left out.
 ---@param seconds number at least 0.001
 ---@param f fun()
