@@ -12,7 +12,7 @@ local blocks = {}
 ---@field lines string[]
 ---@field kind "lua"|"commands"|"reference"|"other"
 
-local AT_ONCE = 6
+local AT_ONCE = 10 -- they mostly wait
 
 -- What a command begins with.
 local COMMANDS = { "bpfnet", "make", "clang", "git", "apt%-get", "sudo", "curl", "%.?[%w_./]*/[%w_./-]+" }
@@ -156,7 +156,7 @@ function blocks.run(jobs, dir, at_once)
       .. " -s INT -k 20 %s sh -c %s >%s/%d.out 2>%s/%d.err </dev/null\necho $? >%s/%d.rc\n"):format(dir, helper.out,
       job.seconds, helper.quote(job.shell), dir, i, dir, i, dir, i))
   end
-  helper.sh("seq 1 %d | xargs -P %d -I N sh %s/N.sh", #jobs, at_once or AT_ONCE, dir)
+  helper.sh("seq 1 %d | xargs -P %d -I {} sh %s/{}.sh", #jobs, at_once or AT_ONCE, dir)
   for i, job in ipairs(jobs) do
     local base = ("%s/%d"):format(dir, i)
     job.out, job.err = helper.read(base .. ".out") or "", helper.read(base .. ".err") or ""

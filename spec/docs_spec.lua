@@ -18,8 +18,8 @@ local NOT_RUN = {
 
 -- What a command or example needs that is not here: what stands for it, how long it runs, what it may say.
 local AS = {
-  ["pod_latency --namespace shop"] = { "pod_latency", seconds = 5 },
-  ["sidecar_delay --namespace shop"] = { "sidecar_delay" },
+  ["run pod_latency"] = { seconds = 5 }, -- what a request belongs to is known only later
+  ["dport = 8080, "] = { "" },
   ["--netns blue"] = { "--netns bpfnet-docs" },
   ["| dot -Tsvg"] = { "| cat" },
   ["--between ip_rcv,sock_read"] = { says = "can't be seen here" }, -- where only tracepoints can be hooked
@@ -60,6 +60,8 @@ end
 -- A job for the shell, with what stands for things that are not here.
 local function job_of(shell)
   local job = { seconds = SECONDS }
+  -- the pods of the texts are not here: then all that is here is looked at
+  shell = shell:gsub(" %-%-namespace shop", ""):gsub(" %-%-pod shop/[%w-]+", "")
   for text, as in pairs(AS) do
     local from, to = shell:find(text, 1, true)
     if from then
@@ -173,8 +175,16 @@ local function help_of(command)
   return helps[command]
 end
 
+local function exists(path)
+  return os.execute(("test -e %s/%s"):format(helper.root, path))
+end
+
+-- Commands that a text may speak of before their source is in the tree; not longer.
+local COMING = { repl = "engine/cmd_repl.c", doctor = "engine/cmd_doctor.c" }
+
 local function check_bpfnet(words)
   local name = words[2]
+  if COMING[name] and not exists(COMING[name]) then return end
   local help = help_of("help " .. name)
   assert(not help:find("unknown command"), "no command " .. name)
   local script = name == "run" and words[3] and not words[3]:find("^%-") and words[3]:match("^[%l_]+$")
@@ -186,10 +196,6 @@ local function check_bpfnet(words)
     local option = word:match("^%-%-[%l-]+")
     assert(not option or option == "--help" or help:find(option, 1, true), ("%s: no option %s"):format(name, option))
   end
-end
-
-local function exists(path)
-  return os.execute(("test -e %s/%s"):format(helper.root, path))
 end
 
 local function check_words(command)
@@ -241,7 +247,8 @@ local function objects()
   local agg, timer = bpf.aggregate({ by = "comm" }), bpf.after(1000, print)
   local counted = require("bpfnet.short_view")
   timer:close()
-  return { bpf = bpf, probe = probe, agg = agg, timer = timer, pod = require("bpfnet.pod"), c = counted.class }
+  return { bpf = bpf, probe = probe, agg = agg, timer = timer, pod = require("bpfnet.pod"), c = counted.class,
+    r = debug.getregistry()["bpf.Redirect"].__index }
 end
 
 describe("each list of functions", function()
