@@ -151,10 +151,13 @@ end
 ---@param dir string
 ---@param at_once? integer
 function blocks.run(jobs, dir, at_once)
+  -- --foreground: one signal, not a second one to the group, which would end bpfnet at once
   for i, job in ipairs(jobs) do
-    write(("%s/%d.sh"):format(dir, i), ("cd %s/cwd\nPATH=%s:$PATH\nNO_COLOR=1 TERM=dumb timeout --preserve-status"
-      .. " -s INT -k 20 %s sh -c %s >%s/%d.out 2>%s/%d.err </dev/null\necho $? >%s/%d.rc\n"):format(dir, helper.out,
-      job.seconds, helper.quote(job.shell), dir, i, dir, i, dir, i))
+    local base = ("%s/%d"):format(dir, i)
+    local command = ("timeout --foreground --preserve-status -s INT -k 20 %s sh -c %s"):format(job.seconds,
+      helper.quote(job.shell))
+    write(base .. ".sh", ("cd %s/cwd\nPATH=%s:$PATH\nexport NO_COLOR=1 TERM=dumb\n%s >%s.out 2>%s.err </dev/null\n"
+      .. "echo $? >%s.rc\n"):format(dir, helper.out, command, base, base, base))
   end
   helper.sh("seq 1 %d | xargs -P %d -I {} sh %s/{}.sh", #jobs, at_once or AT_ONCE, dir)
   for i, job in ipairs(jobs) do

@@ -112,11 +112,6 @@ end
 
 local function check(job)
   local wrong = wrong_with(job)
-  if wrong then -- a busy machine may have needed longer only to start
-    job.seconds = 12
-    blocks.run({ job }, dir)
-    wrong = wrong_with(job)
-  end
   assert(not wrong, job.shell .. "\n" .. (wrong or ""))
 end
 
@@ -159,6 +154,15 @@ setup(function()
   local list = {}
   for _, job in pairs(jobs) do list[#list + 1] = job end
   blocks.run(list, dir)
+  -- a busy machine may have needed all that time only to start
+  local again = {}
+  for _, job in ipairs(list) do
+    if wrong_with(job) then
+      job.seconds = 10
+      again[#again + 1] = job
+    end
+  end
+  blocks.run(again, dir)
 end)
 
 teardown(function()
@@ -257,8 +261,7 @@ describe("each list of functions", function()
       it(("names what there is: %s"):format(id(block)), function()
         local known, n = objects(), 0
         for _, line in ipairs(block.lines) do
-          local signature = line:gsub("  %s+[%l].*", "")
-          for object, name in signature:gmatch("(%a+)[.:]([%a_]+)%(") do
+          for object, name in line:gmatch("(%a+)[.:]([%a_]+)%(") do
             n = n + 1
             assert(known[object], "what is " .. object .. "?")
             assert(known[object][name], ("%s has no %s"):format(object, name))
