@@ -354,6 +354,9 @@ function bpf.load(name, opts, on_event) end
 ---not one with points, of which is told what there is.
 ---@return bpf.ProbeInfo[]
 function bpf.probes() end
+---Returns the names of all probes, without trying any.
+---@return string[]
+function bpf.probe_names() end
 
 ---Calls a function again and again. The first time after one period; periods missed are left out.
 ---@param seconds number at least 0.001

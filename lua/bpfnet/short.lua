@@ -12,6 +12,8 @@ local nearest = require("bpfnet.nearest")
 
 local short = {}
 
+local in_command = false -- `bpfnet run -e`, not the prompt
+
 -- Which of them failed, and what is slow, in each probe.
 local FAILED = {
   tcpconnect = "error != nil", tcpclose = "ended != fin", tcprequest = "outcome == unanswered",
@@ -74,8 +76,18 @@ local function titled(query, what)
   return what and ("%s %s"):format(query.name, what) or query.name
 end
 
+-- What shows is loaded with the first form that is used: most of -e uses none, and is not to wait for it.
+local function shown()
+  local view = package.loaded["bpfnet.short_view"]
+  if not view then
+    view = require("bpfnet.short_view")
+    view.set_live(in_command and require("bpfnet.out").is_terminal())
+  end
+  return view
+end
+
 local function start(query, probe, title, measure, own)
-  return ask.engine(require("bpfnet.short_view").start, {
+  return ask.engine(shown().start, {
     probe = probe, title = title, kind = kind_of(query), measure = measure,
     every = own.every, duration = own.duration, rows = own.rows, json = own.json,
   })
@@ -298,13 +310,16 @@ end
 
 ---For `bpfnet run -e`, before the code runs: tables are kept up to date on the terminal.
 function short.begin()
+  in_command = true
   short.install(_G)
-  require("bpfnet.short_view").set_live(require("bpfnet.out").is_terminal())
 end
 
 ---Ends all that was begun by short forms; last tables are printed and losses told.
 function short.finish()
-  require("bpfnet.short_view").stop_all()
+  local view = package.loaded["bpfnet.short_view"]
+  if view then
+    view.stop_all()
+  end
 end
 
 return short
