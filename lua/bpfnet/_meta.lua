@@ -354,9 +354,6 @@ function bpf.load(name, opts, on_event) end
 ---not one with points, of which is told what there is.
 ---@return bpf.ProbeInfo[]
 function bpf.probes() end
----Returns the names of all probes, without trying any.
----@return string[]
-function bpf.probe_names() end
 
 ---Calls a function again and again. The first time after one period; periods missed are left out.
 ---@param seconds number at least 0.001
@@ -383,6 +380,9 @@ function bpf.stop() end
 ---Returns the time, comparable with ts_ns of events.
 ---@return integer ns CLOCK_MONOTONIC
 function bpf.now() end
+---Returns the names of all probes, without trying any.
+---@return string[]
+function bpf.probe_names() end
 
 ---Writes a line to standard error. Levels up to "warn" are shown, with -v "info", with -vv "debug".
 ---@param level "error"|"warn"|"info"|"debug"
