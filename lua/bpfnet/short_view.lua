@@ -104,11 +104,9 @@ function View:_print(which)
   end
 end
 
----Prints the table as it is now.
----@return bpfnet.short.View self
+---Prints the table as it is now. Returns nothing, which the prompt would show below it.
 function View:show()
   io.write(self:text(), "\n")
-  return self
 end
 
 ---Returns the rows as they are now, greatest first, for programs: keys, `count`, and what was asked for.
@@ -231,10 +229,9 @@ end
 
 ---Ends it: nothing is hooked any more, the last table is printed, and what was lost is told on stderr. May be
 ---called twice.
----@return bpfnet.short.View self
 function View:stop()
   if self.ended_ns then
-    return self
+    return
   end
   self.probe:detach() -- delivers what is on its way, in a callback later
   for _, timer in ipairs(self.timers) do
@@ -258,7 +255,6 @@ function View:stop()
     end
   end
   script.losses(self.probe)
-  return self
 end
 
 ---Stops all that runs, in the order in which it began.
