@@ -21,7 +21,7 @@ for path; do
 	fi
 	name=$(basename "$path" .lua)
 	case $list in
-	modules) [ "${name#_meta}" != "$name" ] || row modules "bpfnet.$name" "$path" ;;
+	modules) row modules "bpfnet.$name" "$path" ;; # those of _meta* are read by help()
 	scripts) row scripts "$name" "$path" ;;
 	esac
 done

@@ -4,6 +4,7 @@
 #include "caps.h"
 #include "lua_bpf.h"
 #include "lua_probe.h"
+#include "luax.h"
 #include "probe.h"
 #include "script.h"
 #include "skels.h"
@@ -75,19 +76,21 @@ static int try_probe(struct probe *p, struct err *err)
 }
 
 /* [-0, +1] Pushing can fail only for lack of memory, which ends the program and the probe with it. */
-static void push_probe(lua_State *L, const char *name)
+static void push_probe(lua_State *L, const char *name, bool try)
 {
 	struct probe_opts opts = { .buffer = 4096, .points = "all" };
 	struct probe *p = NULL;
 	struct err err;
 	int rc = probe_open(&p, script_tracer(script_of(L)), name, &opts, ignore, NULL, &err);
 
-	if (!rc)
+	if (!rc && try)
 		rc = try_probe(p, &err);
 	lua_createtable(L, 0, 9);
 	set_str(L, "name", name);
-	lua_pushboolean(L, !rc);
-	lua_setfield(L, -2, "available");
+	if (rc || try) {
+		lua_pushboolean(L, !rc);
+		lua_setfield(L, -2, "available");
+	}
 	if (rc)
 		set_str(L, "why", err.msg);
 	if (p) {
@@ -106,16 +109,37 @@ static void push_probe(lua_State *L, const char *name)
 	probe_close(p);
 }
 
-/* bpf.probes() -> { {name=, doc=, available=, why=, fields=, filters=, ways=, points=}, ... } */
+/* The option `try`, true without it. [-0, +0] raises */
+static bool read_try(lua_State *L)
+{
+	static const char *const known[] = { "try", NULL };
+	bool try;
+
+	if (lua_isnoneornil(L, 1))
+		return true;
+	luaL_checktype(L, 1, LUA_TTABLE);
+	luax_check_keys(L, 1, "bpf.probes", known);
+	if (lua_getfield(L, 1, "try") != LUA_TNIL && !lua_isboolean(L, -1))
+		luax_bad_option(L, "bpf.probes", "try", "true or false", -1);
+	try = lua_isnil(L, -1) || lua_toboolean(L, -1);
+	lua_pop(L, 1);
+	return try;
+}
+
+/*
+ * bpf.probes([{try=}]) -> { {name=, doc=, available=, why=, fields=, filters=, ways=, points=}, ... }
+ * try = false: nothing is loaded, so it takes a tenth of the time; then `available` is nil, or false for what can't be opened.
+ */
 int lua_probes(lua_State *L)
 {
+	bool try = read_try(L);
 	int n = 0;
 
 	lua_newtable(L);
 	for (const struct skel *s = skels; s->name; s++) {
 		if (!skel_is_probe(s))
 			continue;
-		push_probe(L, s->name);
+		push_probe(L, s->name, try);
 		lua_rawseti(L, -2, ++n);
 	}
 	return 1;

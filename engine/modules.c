@@ -46,7 +46,7 @@ static int search(lua_State *L)
 	const char *name = luaL_checkstring(L, 1);
 	const struct embedded *m = find(embedded_modules, name);
 
-	if (!m) {
+	if (!m || strstr(name, "._meta")) {
 		lua_pushfstring(L, "no module '%s' inside bpfnet", name);
 		return 1;
 	}
@@ -55,6 +55,56 @@ static int search(lua_State *L)
 		return lua_error(L);
 	lua_pushstring(L, name);
 	return 2;
+}
+
+/* [-0, +1] the names in a list of what is embedded */
+static void push_names(lua_State *L, const struct embedded *list)
+{
+	lua_newtable(L);
+	for (int i = 0; list[i].name; i++) {
+		lua_pushstring(L, list[i].name);
+		lua_rawseti(L, -2, i + 1);
+	}
+}
+
+/* embedded.modules() -> names of the modules inside the binary, and of their annotations: "bpfnet._meta" */
+static int l_modules(lua_State *L)
+{
+	push_names(L, embedded_modules);
+	return 1;
+}
+
+/* embedded.scripts() -> names of the shipped scripts: "tcplife" */
+static int l_scripts(lua_State *L)
+{
+	push_names(L, embedded_scripts);
+	return 1;
+}
+
+/* embedded.source(name) -> text of a module or script, or nil; that of the binary, also in the source tree */
+static int l_source(lua_State *L)
+{
+	const char *name = luaL_checkstring(L, 1);
+	const struct embedded *m = find(embedded_modules, name);
+
+	if (!m)
+		m = find(embedded_scripts, name);
+	if (m)
+		lua_pushlstring(L, m->start, (size_t)(m->end - m->start));
+	else
+		lua_pushnil(L);
+	return 1;
+}
+
+static int open_embedded(lua_State *L)
+{
+	static const luaL_Reg functions[] = { { "modules", l_modules },
+					      { "scripts", l_scripts },
+					      { "source", l_source },
+					      { NULL, NULL } };
+
+	luaL_newlib(L, functions);
+	return 1;
 }
 
 /* Before the file searchers: a module of the same name in the current directory is not ours. */
@@ -88,6 +138,8 @@ void modules_install(lua_State *L)
 	lua_setfield(L, -2, "cjson");
 	lua_pushcfunction(L, luaopen_bpfnet_files);
 	lua_setfield(L, -2, "bpfnet.files");
+	lua_pushcfunction(L, open_embedded);
+	lua_setfield(L, -2, "bpfnet.embedded");
 	lua_pop(L, 2);
 }
 

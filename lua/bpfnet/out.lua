@@ -33,8 +33,11 @@ local out = {}
 local Writer = {}
 Writer.__index = Writer
 
--- Names of processes may hold anything; control characters would act on the terminal.
-local function harmless(text)
+---Returns a text with "?" for control characters: names of processes may hold anything, and these would act
+---on the terminal.
+---@param text string
+---@return string
+function out.harmless(text)
   if not text:find("[^ -~]") then
     return text
   end
@@ -97,7 +100,7 @@ local function table_line(columns, format, row)
     return text
   end
   for i = 1, #texts do
-    texts[i] = harmless(texts[i])
+    texts[i] = out.harmless(texts[i])
   end
   return line(columns, texts)
 end
