@@ -15,8 +15,8 @@
 #define MAX_ARGS   32
 #define MAX_QUEUED 65536
 
-/* Takes over a list of n fields as the handler's arguments; n 0 means one table. */
-static void set_args(lua_State *L, struct lprobe *lp, const struct field *const *args, int n)
+/* Takes over a list of n fields as the arguments; n 0 means one table. */
+static void set_args(lua_State *L, struct listener *to, const struct field *const *args, int n)
 {
 	const struct field **copy = NULL;
 	bool pods = false;
@@ -32,9 +32,9 @@ static void set_args(lua_State *L, struct lprobe *lp, const struct field *const 
 			luaL_error(L, "out of memory");
 		memcpy(copy, args, sizeof(*copy) * (size_t)n);
 	}
-	free(lp->args);
-	lp->args = copy;
-	lp->nr_args = n;
+	free(to->args);
+	to->args = copy;
+	to->nr_args = n;
 }
 
 static bool is_pod_member(const struct lprobe *lp, const char *name)
@@ -58,13 +58,12 @@ static const struct field *find_field(lua_State *L, struct lprobe *lp, const cha
 	return field;
 }
 
-void lprobe_set_fields(lua_State *L, struct lprobe *lp, int index, const char *where)
+static void args_from_list(lua_State *L, struct lprobe *lp, int index, struct listener *to,
+			   const char *where)
 {
 	const struct field *args[MAX_ARGS];
 	lua_Integer n;
 
-	if (lua_isnil(L, index))
-		return;
 	if (!lua_istable(L, index))
 		luax_bad_option(L, where, "fields", "a list of field names", index);
 	n = luaL_len(L, index);
@@ -77,7 +76,14 @@ void lprobe_set_fields(lua_State *L, struct lprobe *lp, int index, const char *w
 		args[i - 1] = find_field(L, lp, lua_tostring(L, -1), where);
 		lua_pop(L, 1);
 	}
-	set_args(L, lp, args, (int)n);
+	set_args(L, to, args, (int)n);
+}
+
+void lprobe_set_fields(lua_State *L, struct lprobe *lp, int index, const char *where)
+{
+	if (lua_isnil(L, index))
+		return;
+	args_from_list(L, lp, index, &lp->handler, where);
 	lp->args_fixed = true;
 }
 
@@ -85,7 +91,8 @@ void lprobe_set_fields(lua_State *L, struct lprobe *lp, int index, const char *w
  * function(comm, daddr): a handler whose first parameter is called like a field wants fields as
  * arguments, and then all its parameters have to be fields. Any other name gets the table.
  */
-static void args_from_names(lua_State *L, struct lprobe *lp, int index, const char *where)
+static void args_from_names(lua_State *L, struct lprobe *lp, int index, struct listener *to,
+			    const char *where)
 {
 	const struct layout *layout = probe_layout(lp->probe);
 	const struct field *args[MAX_ARGS];
@@ -102,7 +109,23 @@ static void args_from_names(lua_State *L, struct lprobe *lp, int index, const ch
 			luaL_error(L, "%s: more than %d parameters", where, MAX_ARGS);
 		args[n++] = find_field(L, lp, name, where);
 	}
-	set_args(L, lp, args, n);
+	set_args(L, to, args, n);
+}
+
+void lprobe_read_args(lua_State *L, struct lprobe *lp, int index, int fields, struct listener *to,
+		      const char *where)
+{
+	if (!lua_isnoneornil(L, fields))
+		args_from_list(L, lp, fields, to, where);
+	else if (!lua_iscfunction(L, index))
+		args_from_names(L, lp, index, to, where);
+}
+
+void listener_free(lua_State *L, struct listener *listener)
+{
+	luaL_unref(L, LUA_REGISTRYINDEX, listener->function);
+	free(listener->args);
+	*listener = (struct listener){ .function = LUA_NOREF };
 }
 
 void lprobe_set_handler(lua_State *L, struct lprobe *lp, int index, const char *where)
@@ -110,16 +133,16 @@ void lprobe_set_handler(lua_State *L, struct lprobe *lp, int index, const char *
 	int ref;
 
 	if (lua_isnoneornil(L, index)) {
-		luaL_unref(L, LUA_REGISTRYINDEX, lp->handler);
-		lp->handler = LUA_NOREF;
+		luaL_unref(L, LUA_REGISTRYINDEX, lp->handler.function);
+		lp->handler.function = LUA_NOREF;
 		return;
 	}
 	if (!lp->args_fixed && !lua_iscfunction(L, index))
-		args_from_names(L, lp, index, where);
+		args_from_names(L, lp, index, &lp->handler, where);
 	lua_pushvalue(L, index);
 	ref = luaL_ref(L, LUA_REGISTRYINDEX);
-	luaL_unref(L, LUA_REGISTRYINDEX, lp->handler);
-	lp->handler = ref;
+	luaL_unref(L, LUA_REGISTRYINDEX, lp->handler.function);
+	lp->handler.function = ref;
 }
 
 /* [-0, +1] */
@@ -133,36 +156,39 @@ static void push_arg(lua_State *L, const struct lprobe *lp, const struct field *
 }
 
 /* [-0, +n] raises for lack of memory; there is room for ROUND_STACK values */
-static int push_event(lua_State *L, const struct lprobe *lp, const void *event)
+static int push_event(lua_State *L, const struct lprobe *lp, const struct listener *to,
+		      const void *event)
 {
-	if (!lp->nr_args) {
+	if (!to->nr_args) {
 		event_push(L, &lp->shape, event);
 		return 1;
 	}
-	for (int i = 0; i < lp->nr_args; i++)
-		push_arg(L, lp, lp->args[i], event);
-	return lp->nr_args;
+	for (int i = 0; i < to->nr_args; i++)
+		push_arg(L, lp, to->args[i], event);
+	return to->nr_args;
 }
 
-/* [-0, +0] raises what the handler raises */
-static void call_handler(lua_State *L, const struct lprobe *lp, const void *event)
+/* [-0, +0] raises what the function raises */
+static void call_listener(lua_State *L, const struct lprobe *lp, const struct listener *to,
+			  const void *event)
 {
-	lua_rawgeti(L, LUA_REGISTRYINDEX, lp->handler);
-	lua_call(L, push_event(L, lp, event), 0);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, to->function);
+	lua_call(L, push_event(L, lp, to, event), 0);
 }
 
 /* What is called from C, so that lack of memory while the event is made is an error like others. */
 static int deliver(lua_State *L)
 {
 	const struct lprobe *lp = lua_touserdata(L, 1);
-	const void *event = lua_touserdata(L, 2);
+	const struct listener *to = lua_touserdata(L, 2);
+	const void *event = lua_touserdata(L, 3);
 
 	luaL_checkstack(L, ROUND_STACK, "event");
-	call_handler(L, lp, event);
+	call_listener(L, lp, to, event);
 	return 0;
 }
 
-static void call_alone(struct lprobe *lp, const void *event)
+static void call_alone(struct lprobe *lp, const struct listener *to, const void *event)
 {
 	lua_State *L = script_callback_state(lp->script);
 	bool outer = lp->in_handler;
@@ -172,20 +198,21 @@ static void call_alone(struct lprobe *lp, const void *event)
 	lp->in_handler = true;
 	lua_pushcfunction(L, deliver);
 	lua_pushlightuserdata(L, lp);
+	lua_pushlightuserdata(L, (void *)to);
 	lua_pushlightuserdata(L, (void *)event);
-	script_call(lp->script, L, 2, 0);
+	script_call(lp->script, L, 3, 0);
 	lp->in_handler = outer;
 }
 
-void lprobe_call_handler(struct lprobe *lp, const void *event)
+void lprobe_call(struct lprobe *lp, const struct listener *to, const void *event)
 {
 	lua_State *L = script_enter_handler(lp->script, &lp->in_handler);
 
 	if (!L) {
-		call_alone(lp, event);
+		call_alone(lp, to, event);
 		return;
 	}
-	call_handler(L, lp, event);
+	call_listener(L, lp, to, event);
 	script_leave_handler(lp->script);
 }
 
@@ -197,10 +224,10 @@ static int enqueue(lua_State *L)
 
 	lua_settop(L, 0);
 	lua_rawgeti(L, LUA_REGISTRYINDEX, lp->queue);
-	if (lp->nr_args) {
-		lua_createtable(L, lp->nr_args, 0);
-		for (int i = 0; i < lp->nr_args; i++) {
-			push_arg(L, lp, lp->args[i], event);
+	if (lp->handler.nr_args) {
+		lua_createtable(L, lp->handler.nr_args, 0);
+		for (int i = 0; i < lp->handler.nr_args; i++) {
+			push_arg(L, lp, lp->handler.args[i], event);
 			lua_rawseti(L, 2, i + 1);
 		}
 	} else {
@@ -229,7 +256,7 @@ void lprobe_enqueue(struct lprobe *lp, const void *event)
 /* [-0, +n] the oldest in the queue */
 static int dequeue(lua_State *L, struct lprobe *lp)
 {
-	int n = lp->nr_args;
+	int n = lp->handler.nr_args;
 
 	lua_rawgeti(L, LUA_REGISTRYINDEX, lp->queue);
 	lua_rawgeti(L, -1, ++lp->queue_first);

@@ -73,16 +73,14 @@ static void close_now(lua_State *L, struct lprobe *lp)
 	probe_close(lp->probe);
 	lp->probe = NULL;
 	loop_timer_free(lp->housekeeping);
-	luaL_unref(L, LUA_REGISTRYINDEX, lp->handler);
+	listener_free(L, &lp->handler);
+	lprobe_free_taps(L, lp, true);
 	luaL_unref(L, LUA_REGISTRYINDEX, lp->filter);
 	luaL_unref(L, LUA_REGISTRYINDEX, lp->verdicts);
 	luaL_unref(L, LUA_REGISTRYINDEX, lp->judge);
 	luaL_unref(L, LUA_REGISTRYINDEX, lp->aggs);
 	luaL_unref(L, LUA_REGISTRYINDEX, lp->queue);
-	lp->handler = lp->filter = lp->aggs = lp->queue = LUA_NOREF;
-	lp->verdicts = lp->judge = LUA_NOREF;
-	free(lp->args);
-	lp->args = NULL;
+	lp->filter = lp->aggs = lp->queue = lp->verdicts = lp->judge = LUA_NOREF;
 	lp->close_later = false;
 	lua_pushnil(L);
 	lua_rawsetp(L, LUA_REGISTRYINDEX, lp);
@@ -99,6 +97,7 @@ static void housekeeping(void *arg)
 		return;
 	}
 	tell_drops(lp);
+	lprobe_free_taps(script_callback_state(lp->script), lp, false);
 	lprobe_drop_closed_aggs(script_callback_state(lp->script), lp);
 }
 
@@ -126,12 +125,14 @@ static void on_event(void *arg, const void *event)
 
 	if (lp->close_later)
 		return;
-	if (lp->queue != LUA_NOREF) {
-		lprobe_enqueue(lp, event);
+	if (lp->keep || lp->taps)
+		lprobe_to_taps(lp, event);
+	if (lp->close_later) /* a tap has closed it */
 		return;
-	}
-	if (lp->handler != LUA_NOREF)
-		lprobe_call_handler(lp, event);
+	if (lp->queue != LUA_NOREF)
+		lprobe_enqueue(lp, event);
+	else if (lp->handler.function != LUA_NOREF)
+		lprobe_call(lp, &lp->handler, event);
 }
 
 /* [-0, +1] a closed Probe, so that whatever fails later, __gc finds a sane one */
@@ -141,7 +142,8 @@ static struct lprobe *push_closed(lua_State *L)
 
 	memset(lp, 0, sizeof(*lp));
 	lp->script = script_of(L);
-	lp->handler = lp->filter = lp->aggs = lp->queue = lp->self = LUA_NOREF;
+	lp->handler.function = LUA_NOREF;
+	lp->filter = lp->aggs = lp->queue = lp->self = LUA_NOREF;
 	lp->verdicts = lp->judge = LUA_NOREF;
 	lp->shape.keys = lp->shape.meta = LUA_NOREF;
 	luaL_setmetatable(L, PROBE_CLASS);
@@ -329,6 +331,10 @@ void lua_probe_install(lua_State *L)
 		{ "stats", lprobe_stats },
 		{ "inject", l_inject },
 		{ "events", lprobe_events },
+		{ "tap", lprobe_tap },
+		{ "untap", lprobe_untap },
+		{ "keep", lprobe_keep },
+		{ "last", lprobe_last },
 		{ "where", lprobe_where },
 		{ "pcap", lprobe_pcap },
 		{ "aggregate", lprobe_aggregate },

@@ -15,14 +15,21 @@ struct loop_timer;
 struct points;
 struct script;
 
+/* A function of the script's that is called for each event, and what it gets. */
+struct listener {
+	int function; /* registry; LUA_NOREF: none */
+	const struct field **args; /* fields passed as arguments; NULL: one table */
+	int nr_args;
+};
+
 struct lprobe {
 	struct script *script;
 	struct probe *probe; /* NULL: closed */
 	struct event_shape shape;
-	const struct field **args; /* fields passed as arguments; NULL: one table */
-	int nr_args;
-	bool args_fixed; /* by opts.fields; else a handler's parameter names decide */
-	int handler; /* registry */
+	struct listener handler;
+	bool args_fixed; /* by opts.fields; else the handler's parameter names decide */
+	struct ltap *taps; /* other listeners, see lua_tap.c */
+	struct lkeep *keep; /* the last events, NULL: none are kept */
 	int self; /* registry: keeps it alive until closed */
 	int filter; /* registry: the table that the filter was made from */
 	int verdicts; /* registry: enum pod_verdict by cgroup, if it has a word for bpfnet.pod */
@@ -80,8 +87,23 @@ int lprobe_pcap(lua_State *L);
 int lprobe_threshold(lua_State *L);
 int lprobe_sample(lua_State *L);
 int lprobe_rate(lua_State *L);
-/* Calls the handler; an error in it ends the loop and is kept by the script. */
-void lprobe_call_handler(struct lprobe *lp, const void *event);
+/* raises. Parameter names of the function at index, or the list of names at `fields`, become its arguments. */
+void lprobe_read_args(lua_State *L, struct lprobe *lp, int index, int fields, struct listener *to,
+		      const char *where);
+void listener_free(lua_State *L, struct listener *listener);
+/* Calls it; an error in it ends the loop and is kept by the script. */
+void lprobe_call(struct lprobe *lp, const struct listener *listener, const void *event);
+/* p:tap(f [, fields]), p:untap(f), p:keep([n]), p:last([n]) */
+int lprobe_tap(lua_State *L);
+int lprobe_untap(lua_State *L);
+int lprobe_keep(lua_State *L);
+int lprobe_last(lua_State *L);
+/* Hands an event to the taps, and keeps it. */
+void lprobe_to_taps(struct lprobe *lp, const void *event);
+/* Does anybody but the handler get events? */
+bool lprobe_has_taps(const struct lprobe *lp);
+/* Frees taps that have been taken away; all: the others, too, and what is kept. */
+void lprobe_free_taps(lua_State *L, struct lprobe *lp, bool all);
 /* Called for each event while events() is in use. */
 void lprobe_enqueue(struct lprobe *lp, const void *event);
 /* [-0, +1] p.maps of the Probe at index 1: a table that finds maps by name. raises */

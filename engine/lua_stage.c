@@ -131,7 +131,8 @@ static void set_rate(lua_State *L, struct lprobe *lp, int index, const char *whe
  */
 static int set_aggs(lua_State *L, struct lprobe *lp, struct err *err)
 {
-	bool waits = lp->handler != LUA_NOREF || lp->queue != LUA_NOREF;
+	bool waits = lp->handler.function != LUA_NOREF || lprobe_has_taps(lp) ||
+		     lp->queue != LUA_NOREF;
 	struct agg_maps *maps[STAGE_MAX_AGGS + 1];
 	int n = 0, open = 0;
 
