@@ -98,6 +98,8 @@ int lprobe_tap(lua_State *L);
 int lprobe_untap(lua_State *L);
 int lprobe_keep(lua_State *L);
 int lprobe_last(lua_State *L);
+/* p.kept: how many events p:keep() has room for, 0: none are kept */
+lua_Integer lprobe_kept(const struct lprobe *lp);
 /* Hands an event to the taps, and keeps it. */
 void lprobe_to_taps(struct lprobe *lp, const void *event);
 /* Does anybody but the handler get events? */

@@ -94,7 +94,7 @@ void lprobe_push_points(lua_State *L, const struct points *points)
 	}
 }
 
-/* p.name, p.state, p.fields, p.maps, p.points, and the methods */
+/* p.name, p.state, p.fields, p.kept, p.maps, p.points, and the methods */
 int lprobe_index(lua_State *L)
 {
 	struct lprobe *lp = luaL_checkudata(L, 1, PROBE_CLASS);
@@ -104,6 +104,8 @@ int lprobe_index(lua_State *L)
 		lua_pushstring(L, state_name(lp));
 	} else if (str_eq(key, "name") && lp->probe) {
 		lua_pushstring(L, probe_name(lp->probe));
+	} else if (str_eq(key, "kept") && lp->probe) {
+		lua_pushinteger(L, lprobe_kept(lp));
 	} else if (str_eq(key, "maps") && lp->probe) {
 		lprobe_push_maps(L);
 	} else if (str_eq(key, "points") && lp->probe) {

@@ -147,9 +147,13 @@ int lprobe_keep(lua_State *L)
 	return 1;
 }
 
+lua_Integer lprobe_kept(const struct lprobe *lp)
+{
+	return lp->keep ? (lua_Integer)lp->keep->room : 0;
+}
+
 /*
- * p:last() -> the newest event that is kept, or nil; p:last(n) -> list of the last n at most, oldest first.
- * Then how many there have been since p:keep(), nil if none are kept.
+ * p:last() -> the newest event that is kept, or nil; p:last(n) -> list of the last n at most, oldest first
  */
 int lprobe_last(lua_State *L)
 {
@@ -176,8 +180,5 @@ int lprobe_last(lua_State *L)
 		if (list)
 			lua_rawseti(L, -2, (lua_Integer)i + 1);
 	}
-	if (!k || lp->keep != k)
-		return 1;
-	lua_pushinteger(L, (lua_Integer)k->seen);
-	return 2;
+	return 1;
 }

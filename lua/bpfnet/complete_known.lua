@@ -25,7 +25,7 @@ local EXPRESSION = words("and or not nil true false")
 local PCAP = words("tcp udp icmp icmp6 arp ip ip6 vlan host net port portrange src dst and or not less greater")
 
 local ATTRIBUTES = {
-  Probe = { name = true, state = true, fields = true, maps = true, points = true },
+  Probe = { name = true, state = true, fields = true, kept = true, maps = true, points = true },
   Aggregate = { fields = true, overflow = true, dropped = true },
 }
 

@@ -171,21 +171,31 @@ local function printer(opts)
   }
 end
 
--- A list of events, a line each; nil for what is none.
+-- A list of events as a table, or a line each where they are of several probes; nil for what is none.
 local function event_lines(list, p)
-  local lines = {}
+  local shown = {}
   for i = 1, rawlen(list) do
     if not pretty_event.probe_of(rawget(list, i)) then
       return nil
     end
-    if i <= p.max then
-      lines[i] = texts.cut(pretty_event.line(rawget(list, i)), p.width)
+    shown[#shown + 1] = i <= p.max and rawget(list, i) or nil
+  end
+  if #shown == 0 or next(list, rawlen(list)) then
+    return nil
+  end
+  local lines, left_out = pretty_event.rows(shown, p)
+  if not lines then
+    lines = {}
+    for i, ev in ipairs(shown) do
+      lines[i] = texts.cut(pretty_event.line(ev), p.width)
     end
   end
-  if rawlen(list) > p.max then
-    lines[#lines + 1] = p.paint("dim", ("... and %d more"):format(rawlen(list) - p.max))
+  if rawlen(list) > #shown then
+    lines[#lines + 1] = p.paint("dim", ("... and %d more"):format(rawlen(list) - #shown))
+  elseif left_out and #left_out > 0 then
+    lines[#lines + 1] = p.paint("dim", texts.cut("also: " .. table.concat(left_out, " "), p.width))
   end
-  return #lines > 0 and not next(list, rawlen(list)) and lines or nil
+  return lines
 end
 
 local function whole(value, p)

@@ -71,29 +71,16 @@ end
 local function layout(names, rows)
   local columns = {}
   for i, name in ipairs(names) do
-    local column = { name = name, width = #name, right = true, cells = {} }
+    local column = { title = name, width = #name, right = true }
     for r, row in ipairs(rows) do
       local text = cell_text(name, row[name])
-      column.cells[r] = text
+      column[r] = text
       column.width = math.max(column.width, texts.width(text))
       column.right = column.right and (row[name] == nil or type(row[name]) == "number")
     end
     columns[i] = column
   end
   return columns
-end
-
-local function pad(text, width, right)
-  local gap = (" "):rep(width - texts.width(text))
-  return right and gap .. text or text .. gap
-end
-
-local function line(columns, r)
-  local parts = {}
-  for i, column in ipairs(columns) do
-    parts[i] = pad(r and column.cells[r] or column.name, column.width, column.right)
-  end
-  return (table.concat(parts, "  "):match("^(.-) *$"))
 end
 
 ---Returns a list of records as lines, titles first.
@@ -124,10 +111,7 @@ function pretty_table.lines(list, opts)
   if total > opts.width then
     return nil
   end
-  local lines = { opts.paint("title", line(columns)) }
-  for r = 1, #rows do
-    lines[r + 1] = line(columns, r)
-  end
+  local lines = texts.columns(columns, #rows, opts.paint)
   if #rows < rawlen(list) then
     lines[#lines + 1] = opts.paint("dim", ("... and %d more"):format(rawlen(list) - #rows))
   end

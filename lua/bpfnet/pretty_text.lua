@@ -115,4 +115,24 @@ function texts.plain(value)
   return ("%s: %p"):format(kind, value)
 end
 
+---Returns columns of texts as lines, titles first.
+---@param columns { title: string, width: integer, right: boolean, [integer]: string }[]
+---@param rows integer
+---@param paint fun(kind: string, text: string): string
+---@return string[]
+function texts.columns(columns, rows, paint)
+  local lines = {}
+  for r = 0, rows do
+    local parts = {}
+    for i, column in ipairs(columns) do
+      local text = r == 0 and column.title or column[r]
+      local gap = (" "):rep(column.width - texts.width(text))
+      parts[i] = column.right and gap .. text or text .. gap
+    end
+    local line = table.concat(parts, "  "):match("^(.-) *$")
+    lines[r + 1] = r == 0 and paint("title", line) or line
+  end
+  return lines
+end
+
 return texts

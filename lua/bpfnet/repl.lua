@@ -14,6 +14,7 @@ local env = require("bpfnet.repl_env")
 local errors = require("bpfnet.repl_error")
 local made = require("bpfnet.repl_made")
 local pretty = require("bpfnet.pretty")
+local probes = require("bpfnet.repl_probe")
 local texts = require("bpfnet.pretty_text")
 
 local repl = {}
@@ -34,6 +35,7 @@ local MAX_CHUNK = 1 << 20 -- bytes of an unfinished chunk
 ---@field env table what chunks see as their globals
 ---@field names bpfnet.repl.Names
 ---@field made bpfnet.repl.Made
+---@field probes bpfnet.repl.Probes
 ---@field private pending? string the chunk so far
 local Session = {}
 Session.__index = Session
@@ -46,6 +48,12 @@ function repl.new(opts)
   self.names = env.new(self)
   self.env = self.names.env
   self.made = made.new()
+  self.probes = probes.new(self)
+  self.made.on_new = function(object, class)
+    if class == "Probe" then
+      self.probes:keep(object)
+    end
+  end
   return self
 end
 
@@ -114,12 +122,13 @@ end
 
 local function run(self, text, f)
   local failed
-  local values = self.made:during(function()
+  local function call()
     return table.pack(xpcall(f, function(e)
       failed = errors.new(e, f)
       return e
     end))
-  end)
+  end
+  local values = self.probes:during(function() return self.made:during(call) end)
   if failed and failed.interrupted then
     error("interrupted", 0)
   elseif failed then
@@ -200,6 +209,7 @@ end
 function Session:close()
   self.pending = nil
   self.names:close()
+  self.probes:close()
   self.made:close()
 end
 
