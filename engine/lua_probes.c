@@ -109,35 +109,41 @@ static void push_probe(lua_State *L, const char *name, bool try)
 	probe_close(p);
 }
 
-/* The option `try`, true without it. [-0, +0] raises */
-static bool read_try(lua_State *L)
+/* The options `try`, true without it, and `name`, NULL without it; the text stays on the stack. [-0, +1] raises */
+static const char *read_opts(lua_State *L, bool *try)
 {
-	static const char *const known[] = { "try", NULL };
-	bool try;
+	static const char *const known[] = { "try", "name", NULL };
 
-	if (lua_isnoneornil(L, 1))
-		return true;
+	*try = true;
+	lua_settop(L, 1);
+	if (lua_isnil(L, 1)) {
+		lua_pushnil(L);
+		return NULL;
+	}
 	luaL_checktype(L, 1, LUA_TTABLE);
 	luax_check_keys(L, 1, "bpf.probes", known);
 	if (lua_getfield(L, 1, "try") != LUA_TNIL && !lua_isboolean(L, -1))
 		luax_bad_option(L, "bpf.probes", "try", "true or false", -1);
-	try = lua_isnil(L, -1) || lua_toboolean(L, -1);
+	*try = lua_isnil(L, -1) || lua_toboolean(L, -1);
 	lua_pop(L, 1);
-	return try;
+	if (lua_getfield(L, 1, "name") != LUA_TNIL && lua_type(L, -1) != LUA_TSTRING)
+		luax_bad_option(L, "bpf.probes", "name", "a probe's name", -1);
+	return lua_tostring(L, -1);
 }
 
 /*
- * bpf.probes([{try=}]) -> { {name=, doc=, available=, why=, fields=, filters=, ways=, points=}, ... }
- * try = false: nothing is loaded, so it takes a tenth of the time; then `available` is nil, or false for what can't be opened.
+ * bpf.probes([{try=, name=}]) -> { {name=, doc=, available=, why=, fields=, filters=, ways=, points=}, ... }
+ * name: that probe alone. try = false: nothing is loaded, so it takes a tenth of the time; then `available` is nil, or false for what can't be opened.
  */
 int lua_probes(lua_State *L)
 {
-	bool try = read_try(L);
+	bool try;
+	const char *name = read_opts(L, &try);
 	int n = 0;
 
 	lua_newtable(L);
 	for (const struct skel *s = skels; s->name; s++) {
-		if (!skel_is_probe(s))
+		if (!skel_is_probe(s) || (name && !str_eq(name, s->name)))
 			continue;
 		push_probe(L, s->name, try);
 		lua_rawseti(L, -2, ++n);

@@ -13,7 +13,7 @@ local things = require("bpfnet.pretty_things")
 local pretty = {}
 
 local MAX_KEYS = 10000 -- that are sorted; of a larger table some are shown
-local ELEMENTS = 60 -- of one table
+local ELEMENTS, PACKED = 60, 1000 -- of one table; of a list of numbers or texts
 local INNER_TEXT, WHOLE_TEXT = 200, 4000 -- bytes of a text inside a table, and of one that stands alone
 
 ---@class bpfnet.pretty.Opts
@@ -130,6 +130,25 @@ local function emit(p, text)
   return true
 end
 
+-- A list of numbers or short texts, many to a line; nil for what has others in it.
+local function scalars(p, list, n, room)
+  local lines, line, used = {}, {}, 0
+  for i = 1, math.min(n, PACKED) do
+    local value = rawget(list, i)
+    local text = (type(value) == "number" or type(value) == "string") and scalar(p, value) .. ","
+    if not text or texts.width(text) > room then
+      return nil
+    elseif used + texts.width(text) > room then
+      lines[#lines + 1] = table.concat(line, " ")
+      line, used = {}, 0
+    end
+    line[#line + 1] = text
+    used = used + texts.width(text) + 1
+  end
+  lines[#lines + 1] = table.concat(line, " ")
+  return lines
+end
+
 -- Adds `head` and the value after it, on one line or on several.
 local function block(p, head, value, tail, depth)
   local indent = ("  "):rep(depth)
@@ -144,10 +163,15 @@ local function block(p, head, value, tail, depth)
   local n = rawlen(value)
   local keys, more = other_keys(value, n)
   local ok, shown = true, 0
-  for i = 1, math.min(n, ELEMENTS) do
+  local packed = n > ELEMENTS // 4 and scalars(p, value, n, p.width - #indent - 2)
+  for _, line in ipairs(packed or {}) do
+    ok = ok and emit(p, indent .. "  " .. line)
+  end
+  for i = 1, packed and 0 or math.min(n, ELEMENTS) do
     ok = ok and block(p, "", rawget(value, i), ",", depth + 1)
     shown = shown + 1
   end
+  shown = packed and math.min(n, PACKED) or shown
   for i = 1, math.min(#keys, ELEMENTS) do
     ok = ok and block(p, key_text(p, keys[i]) .. " = ", rawget(value, keys[i]), ",", depth + 1)
     shown = shown + 1
@@ -219,6 +243,8 @@ function pretty.text(value, opts)
   local lines = whole(value, p)
   if lines then
     return table.concat(lines, "\n")
+  elseif type(value) == "userdata" then
+    return things.line(value)
   elseif not block(p, "", value, "", 0) then
     p.lines[#p.lines] = p.paint("dim", "... (there is more)")
   end

@@ -158,6 +158,46 @@ local function map_lines(map, p)
   return lines
 end
 
+-- What became of a probe's events, as p:stats() says it: those that are 0 are left out, but not of what is lost.
+local STATS = {
+  { "events", "delivered" },
+  { "dropped", "LOST: the ring was full" },
+  { "missed", "LOST: the kernel left them out" },
+  { "filtered", "kept out by filter, where or threshold" },
+  { "sampled", "of connections that the sample leaves out" },
+  { "limited", "above the rate" },
+  { "aggregated", "added up in the kernel, not sent" },
+  { "untracked", "sockets that found no room: their owner is unknown" },
+  { "malformed", "could not be decoded" },
+  { "unread", "nobody read on from p:events()" },
+}
+
+local function is_stats(value)
+  local n = 0
+  for _ in next, value do
+    n = n + 1
+  end
+  for _, row in ipairs(STATS) do
+    if math.type(rawget(value, row[1])) ~= "integer" then
+      return false
+    end
+  end
+  return n == #STATS
+end
+
+local function stats_lines(stats, p)
+  local lines = {}
+  for i, row in ipairs(STATS) do
+    local n = stats[row[1]]
+    if n > 0 or i <= 2 then
+      local text = ("%-10s %12s  %s"):format(row[1], commas(n), n == 0 and "none lost" or row[2])
+      lines[#lines + 1] = n > 0 and text:find("LOST") and p.paint("error", text) or i == 1 and n == 0
+        and text:gsub("none lost", "delivered") or text
+    end
+  end
+  return lines
+end
+
 local BLOCKS = { Aggregate = aggregate_lines, Map = map_lines }
 
 ---Returns the lines of what is worth more than one when it stands alone.
@@ -173,6 +213,8 @@ function things.block(value, p)
     return pretty_event.block(value, p)
   elseif pretty_table.hist_words(value) then
     return hist_lines(value, p)
+  elseif type(value) == "table" and rawget(value, "events") and is_stats(value) then
+    return stats_lines(value, p)
   end
 end
 

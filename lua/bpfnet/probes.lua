@@ -5,6 +5,8 @@ local nearest = require("bpfnet.nearest")
 
 local probes = {}
 
+local say = print -- where lines go; probes.text() puts something else there for a moment
+
 local ORDER = {
   probe = { "name", "doc", "available", "why", "fields", "filters", "ways", "points" },
   field = { "name", "type", "doc" },
@@ -62,24 +64,24 @@ local function print_list(list)
     local state = probe.available and "yes" or "no "
     local indent = (" "):rep(width + 7)
     local line = ("%-" .. width .. "s  %s  %s"):format(probe.name, state, probe.doc or "")
-    print(line:match("^(.-) *$"))
+    say(line:match("^(.-) *$"))
     if not probe.available then
-      print(indent .. why(probe, indent .. "  "))
+      say(indent .. why(probe, indent .. "  "))
     else
       for _, lost in ipairs(losses(probe)) do
-        print(indent .. "without: " .. lost)
+        say(indent .. "without: " .. lost)
       end
     end
   end
-  print("\n`bpfnet probes NAME` shows fields, filters and hooks.")
+  say("\n`bpfnet probes NAME` shows fields, filters and hooks.")
 end
 
 local function print_fields(probe)
   local form = ("  %%-%ds  %%-%ds  %%s"):format(longest(probe.fields, "name"),
     longest(probe.fields, "type"))
-  print("\nfields:")
+  say("\nfields:")
   for _, field in ipairs(probe.fields) do
-    print(form:format(field.name, field.type, field.doc):match("^(.-) *$"))
+    say(form:format(field.name, field.type, field.doc):match("^(.-) *$"))
   end
 end
 
@@ -109,13 +111,13 @@ local function grouped(ways)
 end
 
 local function print_ways(probe)
-  print("\nhooks (*: in use here; of alternatives the first that works is taken):")
+  say("\nhooks (*: in use here; of alternatives the first that works is taken):")
   for _, group in ipairs(grouped(probe.ways)) do
-    print(("  %s"):format(group.what ~= "" and group.what .. ", one of" or "always"))
+    say(("  %s"):format(group.what ~= "" and group.what .. ", one of" or "always"))
     for _, a in ipairs(group.alternatives) do
-      print(("  %s %-10s  %s"):format(a.used and "*" or " ", a.way, table.concat(a.hooks, ", ")))
+      say(("  %s %-10s  %s"):format(a.used and "*" or " ", a.way, table.concat(a.hooks, ", ")))
       if a.loses ~= "" then
-        print((" "):rep(16) .. "without: " .. a.loses)
+        say((" "):rep(16) .. "without: " .. a.loses)
       end
     end
   end
@@ -125,29 +127,29 @@ end
 local function print_points(probe)
   local width, groups = longest(probe.points, "name"), longest(probe.points, "group")
   local form = ("  %%s %%-%ds  %%-%ds  %%-10s  %%s"):format(width, groups)
-  print("\npoints (*: seen here; -: only if it is named):")
+  say("\npoints (*: seen here; -: only if it is named):")
   for _, point in ipairs(probe.points) do
     local mark = not point.way and " " or point.optional and "-" or "*"
-    print(form:format(mark, point.name, point.group, point.way or "",
+    say(form:format(mark, point.name, point.group, point.way or "",
       point.way and point.where or point.why):match("^(.-) *$"))
   end
 end
 
 local function print_one(probe)
-  print(("%s - %s"):format(probe.name, probe.doc or "no description"))
+  say(("%s - %s"):format(probe.name, probe.doc or "no description"))
   if not probe.available then
-    print(why(probe, "  "))
+    say(why(probe, "  "))
   end
   if not probe.fields then
     return
   end
   print_fields(probe)
-  print("\nfilters: " .. (#probe.filters > 0 and table.concat(probe.filters, " ") or "none"))
+  say("\nfilters: " .. (#probe.filters > 0 and table.concat(probe.filters, " ") or "none"))
   print_ways(probe)
   if probe.points then
     print_points(probe)
   end
-  print(("\nexample: bpfnet run -e 'bpf.attach(\"%s\", print)'"):format(probe.name))
+  say(("\nexample: bpfnet run -e 'bpf.attach(\"%s\", print)'"):format(probe.name))
 end
 
 local function fail(status, message, hint)
@@ -185,6 +187,20 @@ local function find(list, name)
   local guess = near and (", did you mean \"%s\"?"):format(near)
     or (" (there are: %s)"):format(table.concat(names, ", "))
   return nil, ("no probe is called \"%s\"%s"):format(name, guess)
+end
+
+---Returns what `bpfnet probes NAME` says of a probe.
+---@param probe bpf.ProbeInfo
+---@return string
+function probes.text(probe)
+  local lines = {}
+  say = function(line) lines[#lines + 1] = line end
+  local ok, message = pcall(print_one, probe)
+  say = print
+  if not ok then
+    error(message, 0)
+  end
+  return table.concat(lines, "\n")
 end
 
 ---The subcommand.

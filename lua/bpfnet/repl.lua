@@ -12,6 +12,7 @@
 local complete = require("bpfnet.complete")
 local env = require("bpfnet.repl_env")
 local errors = require("bpfnet.repl_error")
+local guard = require("bpfnet.repl_guard")
 local made = require("bpfnet.repl_made")
 local pretty = require("bpfnet.pretty")
 local probes = require("bpfnet.repl_probe")
@@ -49,6 +50,7 @@ function repl.new(opts)
   self.env = self.names.env
   self.made = made.new()
   self.probes = probes.new(self)
+  self.guard = opts.attached and guard.new(self) or nil
   self.made.on_new = function(object, class)
     if class == "Probe" then
       self.probes:keep(object)
@@ -74,6 +76,14 @@ end
 ---@param text string
 function Session:say(text)
   self.opts.out(text .. "\n")
+end
+
+---Tells of an error that did not happen in a line of the user's.
+---@param e any what was thrown
+---@param what string
+function Session:fail(e, what)
+  pcall(self.say, self, errors.text(errors.syntax(errors.message(e), ""), self, "\n") .. "\n" .. self.paint("hint",
+    "hint: " .. what))
 end
 
 ---Returns a value for the eye.
@@ -128,7 +138,9 @@ local function run(self, text, f)
       return e
     end))
   end
-  local values = self.probes:during(function() return self.made:during(call) end)
+  local values = self.probes:during(function()
+    return self.made:during(self.guard and function() return self.guard:during(call) end or call)
+  end)
   if failed and failed.interrupted then
     error("interrupted", 0)
   elseif failed then
@@ -210,6 +222,9 @@ function Session:close()
   self.pending = nil
   self.names:close()
   self.probes:close()
+  if self.guard then
+    self.guard:close()
+  end
   self.made:close()
 end
 

@@ -5,6 +5,7 @@
 
 local complete = require("bpfnet.complete")
 local known = require("bpfnet.complete_known")
+local locals = require("bpfnet.repl_locals")
 local nearest = require("bpfnet.nearest")
 local pretty = require("bpfnet.pretty")
 local pretty_event = require("bpfnet.pretty_event")
@@ -61,7 +62,7 @@ local function make_help(session)
   return setmetatable({}, {
     __call = function(_, about)
       local ok, help = pcall(require, "bpfnet.help")
-      session:say(ok and help.text(about, session) or "help: " .. tostring(help))
+      session:say(ok and help.text(about, { width = session:width() }) or "help: " .. tostring(help))
     end,
     __tostring = function() return "help() says what there is" end,
   })
@@ -71,6 +72,10 @@ local function index(self)
   return function(_, key)
     local value = _G[key]
     if value == nil then
+      local found = locals.all()[key]
+      value = found and found.get()
+    end
+    if value == nil then
       value = self.short[key]
     end
     return value
@@ -79,7 +84,10 @@ end
 
 local function newindex(self, session)
   return function(env, key, value)
-    if session.opts.attached and rawget(_G, key) == nil then
+    local found = rawget(_G, key) == nil and locals.all()[key]
+    if found then
+      found.set(value)
+    elseif session.opts.attached and rawget(_G, key) == nil then
       rawset(env, key, value)
     else
       _G[key] = value
@@ -114,7 +122,7 @@ function Names:list()
       list[#list + 1] = name
     end
   end
-  for _, t in ipairs({ self.env, _G, self.short }) do
+  for _, t in ipairs({ self.env, _G, locals.all(), self.short }) do
     for name in next, t do
       add(name)
     end
@@ -133,6 +141,10 @@ function Names:get(name)
   local value = rawget(self.env, name)
   if value == nil then
     value = rawget(_G, name)
+  end
+  if value == nil then
+    local found = locals.all()[name]
+    value = found and found.get()
   end
   if value == nil then
     value = rawget(self.short, name)
@@ -184,9 +196,9 @@ function Names:unknown(name)
   elseif name == "exit" or name == "quit" then
     return "Ctrl-D ends the session"
   end
-  local near = #name > 2 and nearest(name, self:list())
-  local member = not near and nearest(name, complete.members(bpf))
-  local probe = not near and not member and nearest(name, known.probe_names())
+  local near = #name > 3 and nearest(name, self:list())
+  local member = #name > 3 and not near and nearest(name, complete.members(bpf))
+  local probe = #name > 3 and not near and not member and nearest(name, known.probe_names())
   local guess = near or member and "bpf." .. member or probe and ("bpf.attach('%s')"):format(probe)
   return ("no global is called \"%s\"%s"):format(name, guess and (", did you mean \"%s\"?"):format(guess) or "")
 end

@@ -22,8 +22,10 @@ function errors.is_interrupt(e)
   return type(e) == "string" and e:find("%f[%w]interrupted$") ~= nil
 end
 
--- Any value that was thrown as text. An error that came through bpf.run() has its traceback in the text.
-local function message_of(e)
+---Returns what was thrown as text. An error that came through bpf.run() has its traceback in the text.
+---@param e any
+---@return string
+function errors.message(e)
   if type(e) == "string" then
     return (e:gsub("\nstack traceback:.*", ""))
   end
@@ -55,7 +57,7 @@ function errors.new(e, f)
   if failed.interrupted then
     return failed
   end
-  failed.message = message_of(e)
+  failed.message = errors.message(e)
   local level = 2
   while true do
     local info = debug.getinfo(level, "Slnf")
