@@ -246,7 +246,7 @@ function pretty.text(value, opts)
   elseif type(value) == "userdata" then
     return things.line(value)
   elseif not block(p, "", value, "", 0) then
-    p.lines[#p.lines] = p.paint("dim", "... (there is more)")
+    p.lines[#p.lines] = p.paint("dim", texts.cut("... (there is more)", p.width))
   end
   return table.concat(p.lines, "\n")
 end

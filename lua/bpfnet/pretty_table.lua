@@ -44,7 +44,9 @@ local function flatten(cells, record, path)
   return true
 end
 
--- Those that `first` names, texts before numbers, `count`, and the rest.
+local COUNTED = { count = 3, sum = 4, min = 5, max = 6, avg = 7, hist = 8 }
+
+-- Those that `first` names, texts before numbers, and last what an aggregation counts.
 local function column_order(first, kinds)
   local rank, names = {}, {}
   for i, name in ipairs(first or {}) do
@@ -52,8 +54,7 @@ local function column_order(first, kinds)
   end
   for name, kind in pairs(kinds) do
     names[#names + 1] = name
-    rank[name] = rank[name] or name == "name" and 0 or name == "count" and 3 or name:find(".", 1, true) and 5
-      or kind == "string" and 1 or 2
+    rank[name] = rank[name] or name == "name" and 0 or COUNTED[name:match("^[^.]*")] or kind == "string" and 1 or 2
   end
   table.sort(names, function(a, b)
     return rank[a] < rank[b] or rank[a] == rank[b] and a < b

@@ -28,6 +28,7 @@ local MAX_CHUNK = 1 << 20 -- bytes of an unfinished chunk
 ---@field colour? boolean
 ---@field width? integer columns, default 80
 ---@field out fun(text: string) where what the session says goes
+---@field above? fun(lines: string[]?) where p:watch() has its table, default bpfnet.terminal's, else `out`
 ---@field attached? boolean the prompt is in a script that runs: what is made at the prompt stays out of its globals
 
 ---@class bpfnet.repl.Session
@@ -208,7 +209,7 @@ end
 
 ---@return string
 function Session:banner()
-  return ("bpfnet %s. help() says what there is, Tab completes, Ctrl-D ends.\n"):format(bpf.version)
+  return ("bpfnet %s. help() says what there is, Tab completes, Ctrl-D ends."):format(bpf.version)
 end
 
 ---@param more boolean the chunk goes on

@@ -6,7 +6,7 @@ local texts = require("bpfnet.pretty_text")
 
 local errors = {}
 
-local MAX_FRAMES = 20
+local MAX_FRAMES, MAX_LEVELS = 20, 500 -- each look at a level goes through those above it
 local here = debug.getinfo(1, "S").source:match("^(.*/)") -- where the engine's own modules are
 
 ---@class bpfnet.repl.Error
@@ -44,8 +44,9 @@ local function is_own(info)
 end
 
 local function frame_text(info)
-  local name = info.name and (" in %s '%s'"):format(info.namewhat ~= "" and info.namewhat or "function", info.name)
-  return ("%s:%d%s"):format(info.short_src, info.currentline, name or "")
+  local name = info.name and ("in %s '%s'"):format(info.namewhat ~= "" and info.namewhat or "function", info.name)
+  return ("%s:%d %s"):format(info.short_src, info.currentline, name
+    or info.what == "main" and "in the main chunk" or ("in the function of line %d"):format(info.linedefined))
 end
 
 ---Notes an error where it happens: to be called by the message handler.
@@ -58,8 +59,7 @@ function errors.new(e, f)
     return failed
   end
   failed.message = errors.message(e)
-  local level = 2
-  while true do
+  for level = 2, MAX_LEVELS do
     local info = debug.getinfo(level, "Slnf")
     if not info or info.func == xpcall then -- a chunk that is left by a tail call has no frame
       break
@@ -68,8 +68,8 @@ function errors.new(e, f)
     elseif not is_own(info) and #failed.frames < MAX_FRAMES then
       failed.frames[#failed.frames + 1] = frame_text(info)
     end
-    level = level + 1
   end
+  failed.line = failed.line or tonumber(failed.message:match("^prompt:(%d+):"))
   return failed
 end
 
@@ -155,7 +155,7 @@ function errors.text(failed, session, chunk)
   for _, frame in ipairs(failed.frames) do
     lines[#lines + 1] = session.paint("dim", "  " .. texts.harmless(frame))
   end
-  if #failed.frames > 0 and failed.line then
+  if #failed.frames > 0 and failed.line and not failed.frames[MAX_FRAMES] then
     lines[#lines + 1] = session.paint("dim", ("  prompt:%d"):format(failed.line))
   end
   return table.concat(lines, "\n")

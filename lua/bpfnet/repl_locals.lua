@@ -7,6 +7,7 @@ local repl_locals = {}
 
 local MAX_DEPTH = 6 -- functions in functions
 local MAX_FUNCTIONS = 500
+local MAX_LEVELS = 1000 -- of a deeper stack nothing is seen: each look at a level goes through those above it
 local MAIN_THREAD = 1 -- in the registry, LUA_RIDX_MAINTHREAD
 local here = debug.getinfo(1, "S").source:match("^(.*/)")
 
@@ -40,8 +41,11 @@ end
 -- Of what runs on a thread, outermost first: what is declared later, or further inside, hides what was before.
 local function add_stack(found, thread)
   local levels = 0
-  while debug.getinfo(thread, levels, "l") do
+  while levels < MAX_LEVELS and debug.getinfo(thread, levels, "l") do
     levels = levels + 1
+  end
+  if levels == MAX_LEVELS then
+    return
   end
   for level = levels - 1, 0, -1 do
     local info, i = debug.getinfo(thread, level, "S"), 1

@@ -36,6 +36,9 @@ end
 
 -- Puts the watch's lines above the prompt, or writes them where there is no such place.
 local function shower(session)
+  if session.opts.above then
+    return session.opts.above
+  end
   local ok, terminal = pcall(require, "bpfnet.terminal")
   if ok and session.opts.tty and not session.opts.attached then
     return terminal.above
