@@ -130,7 +130,6 @@ function Map:clear() end
 ---@field name string
 ---@field state "open"|"loaded"|"attached"|"closed"
 ---@field fields string[] of its event, in order
----@field kept integer how many events keep() has room for; 0: none are kept
 ---@field maps table<string, bpf.Map> by name; of a probe that is loaded
 ---@field points? bpf.PointInfo[] as they are now; nil for a probe that has none
 ---@field background fun(self): bpf.Probe its events go on coming, but bpf.run() does not wait for them alone
@@ -199,28 +198,6 @@ function Probe:events(seconds) end
 
 ---@return bpf.Stats
 function Probe:stats() end
-
----Adds a listener that gets each event before the handler does, which does not notice. An error in it is
----like one in the handler.
----@param f function gets what a handler would
----@param fields? string[] it gets these fields as arguments
----@return bpf.Probe self
-function Probe:tap(f, fields) end
-
----Takes listeners away that tap() has added.
----@param f? function without it: all
----@return bpf.Probe self
-function Probe:untap(f) end
-
----Keeps the last events for last(): a copy of each, and no work in Lua. What was kept before is gone.
----@param n? integer how many, default 1000; 0: none
----@return bpf.Probe self
-function Probe:keep(n) end
-
----Returns the newest event that is kept, or a list of the newest.
----@param n? integer
----@return bpf.Event|bpf.Event[]|nil events with n: a list of n at most, oldest first; without: one, or nil
-function Probe:last(n) end
 
 ---Sends an event of the script's own making through the handler, for tests. Fields that are not
 ---named are 0, "", or nil where they may be unknown. Raises what the handler raises.

@@ -64,7 +64,11 @@ local function next_token(text, at)
   if name_end then
     return "number", at, name_end, name_end + 1
   end
-  return "sign", at, at, at + 1
+  _, name_end = text:find("^%.%.%.?", at)
+  if not name_end then
+    _, name_end = text:find("^[:=~<>]=?:?", at)
+  end
+  return "sign", at, name_end or at, (name_end or at) + 1
 end
 
 ---Returns the tokens of a text, and the bracket that is open at its end.

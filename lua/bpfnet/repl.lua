@@ -63,7 +63,7 @@ end
 ---Returns the columns there are now.
 ---@return integer
 function Session:width()
-  if self.opts.tty and not self.opts.attached then
+  if self.opts.tty then
     local ok, terminal = pcall(require, "bpfnet.terminal")
     local columns = ok and terminal.size()
     if columns and columns > 0 then
@@ -209,7 +209,7 @@ end
 
 ---@return string
 function Session:banner()
-  return ("bpfnet %s. help() says what there is, Tab completes, Ctrl-D ends."):format(bpf.version)
+  return ("bpfnet %s. help() says what there is, Tab completes, Ctrl-D ends.\n"):format(bpf.version)
 end
 
 ---@param more boolean the chunk goes on

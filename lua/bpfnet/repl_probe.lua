@@ -40,7 +40,7 @@ local function shower(session)
     return session.opts.above
   end
   local ok, terminal = pcall(require, "bpfnet.terminal")
-  if ok and session.opts.tty and not session.opts.attached then
+  if ok and session.opts.tty then
     return terminal.above
   end
   return function(lines)
