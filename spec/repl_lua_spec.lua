@@ -40,6 +40,17 @@ local function with(opts, f)
   if not ok then error(message, 0) end
 end
 
+-- Runs the loop until f() gives something true, at most 10 seconds; returns that.
+local function run_until(f)
+  local deadline = bpf.now() + 10e9
+  repeat
+    bpf.run(0.05)
+    local value = f()
+    if value then return value end
+  until bpf.now() > deadline
+  error("waited in vain", 2)
+end
+
 describe("a line", function()
   it("that is an expression shows its values, and keeps the last", function()
     with(nil, function(s)
@@ -355,9 +366,10 @@ describe("a probe at the prompt", function()
       assert.is_truthy(shown[1][1]:find("^tcpconnect  0 events"))
       helper.traffic_facts("-c 3 refused4")
       helper.traffic_facts("-c 1 echo4")
-      bpf.run(0.35)
-      local lines = shown[#shown]
-      assert.is_truthy(lines[1]:find("^tcpconnect  4 events, [%d.]+/s in "), lines[1])
+      local lines = run_until(function()
+        local last = shown[#shown]
+        return last[1]:find("^tcpconnect  4 events, [%d.]+/s in ") and last
+      end)
       assert.is_truthy(lines[2]:find("^comm +daddr +dport +error +count +per_s +latency_ns$"), lines[2])
       local counted = 0
       for _, line in ipairs(lines) do
@@ -369,8 +381,7 @@ describe("a probe at the prompt", function()
       s.enter("q:watch{by = 'comm', every = 0.1, rows = 1}")
       assert.is_false(shown[#shown - 1])
       helper.traffic_facts("-c 1 refused4")
-      bpf.run(0.15)
-      assert.is_truthy(table.concat(shown[#shown], "\n"):find("\ntr%-client +1 +"))
+      run_until(function() return table.concat(shown[#shown], "\n"):find("\ntr%-client +1 +") end)
       s.enter("q:watch(false)")
       local n = #shown
       assert.is_false(shown[n])
@@ -379,8 +390,7 @@ describe("a probe at the prompt", function()
       assert.is_truthy(s.enter("q:watch{evry = 1}"):find('unknown option "evry"', 1, true))
       assert.is_truthy(s.enter("q:watch(5)"):find("expected a table of options", 1, true))
       s.enter("q:watch{every = 0.1}", "q:close()")
-      bpf.run(0.15)
-      assert.is_false(shown[#shown])
+      run_until(function() return shown[#shown] == false end)
     end)
   end)
 
@@ -389,8 +399,7 @@ describe("a probe at the prompt", function()
       attach(s, "tcpclose")
       s.enter("q:watch{every = 0.1}")
       helper.traffic_facts("-c 1 echo4")
-      bpf.run(0.15)
-      assert.is_truthy(s.text():find("tcpclose  2 events", 1, true))
+      run_until(function() return s.text():find("tcpclose  2 events", 1, true) end)
     end)
   end)
 
@@ -688,6 +697,46 @@ describe("help", function()
       assert.are.equal(help.text() .. "\n", s.enter("help()"))
       assert.are.equal(help.text("where") .. "\n", s.enter('help("where")'))
     end)
+  end)
+end)
+
+describe("lua/repl.md", function()
+  -- Numbers, and how many spaces are between columns, may differ.
+  local function alike(text)
+    return (text:gsub("%d+", "#"):gsub(" +", " "))
+  end
+
+  it("shows what the prompt does", function()
+    local text, ran = helper.read(helper.root .. "/lua/repl.md"), 0
+    with({ width = 90 }, function(s)
+      local expected, line, got
+      local function check()
+        if line and not line:find("p:last", 1, true) and line ~= "p" then
+          assert.are.equal(alike(expected), alike(got), line)
+        end
+      end
+      for row in text:gmatch("([^\n]*)\n") do
+        local entered = row:match("^    bpf> (.*)$") or row:match("^       > (.*)$")
+        if entered then
+          if not row:find("^       >") then check() end
+          line, got, expected = entered, s.enter(entered), ""
+          ran = ran + 1
+          if entered:find("bpf.attach", 1, true) then
+            helper.traffic_facts("-c 3 refused4")
+            bpf.run(0.1)
+          end
+        elseif row:find("^    ") and expected then
+          expected = expected .. row:sub(5) .. "\n"
+        elseif expected then
+          check()
+          line, expected = nil, nil
+        end
+      end
+      local events = s.enter("p:last(1000)") -- others' may be among them
+      assert.is_true(select(2, events:gsub("tr%-client[^\n]*ECONNREFUSED", "")) >= 3, events)
+      s.enter("p, a = nil, nil")
+    end)
+    assert.is_true(ran > 12)
   end)
 end)
 

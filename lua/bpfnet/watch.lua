@@ -139,7 +139,7 @@ function Watch:_rows(seconds)
 end
 
 function Watch:_draw(seconds)
-  local stats, columns = self.probe:stats(), self.width()
+  local stats, columns = self.probe:stats(), self.width() - 1 -- a terminal may break a line that is full
   local lines = { self:_heading(stats, seconds) }
   local rows = self:_rows(seconds)
   local body = #rows > 0 and pretty_table.lines(rows, { width = columns, rows = self.rows, paint = self.paint,
