@@ -154,8 +154,8 @@ local function block(p, head, value, tail, depth)
   local indent = ("  "):rep(depth)
   local text = inline(p, value, depth, p.width - #indent - texts.width(head) - #tail)
   if text or type(value) ~= "table" or things.line(value) then
-    return emit(p, indent .. head .. (text or scalar(p, type(value) == "table" and things.line(value) or value))
-      .. tail)
+    text = text or type(value) == "table" and things.line(value) or scalar(p, value)
+    return emit(p, indent .. head .. text .. tail)
   elseif not emit(p, indent .. head .. "{") then
     return false
   end
@@ -243,8 +243,8 @@ function pretty.text(value, opts)
   local lines = whole(value, p)
   if lines then
     return table.concat(lines, "\n")
-  elseif type(value) == "userdata" then
-    return things.line(value)
+  elseif type(value) == "userdata" or type(value) == "table" and things.line(value) then
+    return things.whole(value)
   elseif not block(p, "", value, "", 0) then
     p.lines[#p.lines] = p.paint("dim", texts.cut("... (there is more)", p.width))
   end

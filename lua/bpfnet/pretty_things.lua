@@ -102,6 +102,22 @@ function things.line(value)
   return type(meta) == "table" and rawget(meta, "__tostring") and any_line(value) or nil
 end
 
+---Returns what things.line() does, but all lines of what a __tostring of the user's gives, each made harmless.
+---@param value any
+---@return string
+function things.whole(value)
+  local meta = type(value) == "table" and debug.getmetatable(value)
+  local ok, text = pcall(tostring, value)
+  if not meta or not rawget(meta, "__tostring") or not ok or type(text) ~= "string" then
+    return things.line(value)
+  end
+  local lines = {}
+  for line in text:gmatch("[^\n]+") do
+    lines[#lines + 1] = texts.harmless(line)
+  end
+  return table.concat(lines, "\n")
+end
+
 local function hist_lines(h, p)
   local lines, rows, most, last = { things.line(h) }, h:rows(), 0, nil
   for _, row in ipairs(rows) do

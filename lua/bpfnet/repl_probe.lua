@@ -8,7 +8,7 @@ local repl_probe = {}
 
 local KEPT, KEPT_BYTES = 1000, 1 << 20
 local RECORD_BYTES = 300 -- of most events; those of podnet_path are larger
-local LARGE = { podnet_path = 8192, podnet = 600 }
+local LARGE = { podnet_path = 5000, podnet = 600 }
 
 -- The session whose line runs: methods belong to all probes of the state, not to a session.
 local current
