@@ -369,13 +369,10 @@ describe("a probe at the prompt", function()
       assert.is_truthy(shown[1][1]:find("^tcpconnect  0 events"))
       helper.traffic_facts("-c 3 refused4")
       helper.traffic_facts("-c 1 echo4")
-      local lines = run_until(function()
-        local last = shown[#shown]
-        return last[1]:find("^tcpconnect  4 events, [%d.]+/s in ") and last
-      end)
+      run_until(function() return shown[#shown][1]:find("^tcpconnect  4 events, [%d.]+/s in ") end)
       local seen = #shown
       run_until(function() return #shown >= seen + 2 end) -- nothing is counted twice
-      lines = shown[#shown]
+      local lines = shown[#shown]
       assert.is_truthy(lines[2]:find("^comm +daddr +dport +error +count +per_s +latency_ns$"), lines[2])
       local counted = 0
       for _, line in ipairs(lines) do
@@ -516,7 +513,7 @@ describe("completion", function()
     return from, list, words
   end
 
-  it("knows names, fields, methods, options, probes, fields, filters, points, modules, scripts", function()
+  it("knows names, fields, methods, options, probes, fields, filters, points, modules, files", function()
     with(nil, function(s)
       s.enter("q = bpf.load('tcpconnect')", "own = { alpha = 1, beta = { gamma = 2 }, ['no name'] = 3 }")
       for _, case in ipairs({
@@ -535,7 +532,8 @@ describe("completion", function()
           "latency_ns" },
         { 'q:aggregate{ by = { "com', 22, "comm" }, { "q:aggregate{ max", 14, "max max_keys" },
         { 'require("bpfnet.his', 10, "bpfnet.hist" }, { 'require"bpfnet.his', 9, "bpfnet.hist" },
-        { 'dofile("tcpl', 9, "tcplife" }, { "string.form", 8, "format" }, { "bpf.attach('x'):det", 17, "detach" },
+        { ('dofile("%s/scripts/tcpl'):format(helper.root), 9, helper.root .. "/scripts/tcplife.lua" },
+        { "string.form", 8, "format" }, { "bpf.attach('x'):det", 17, "detach" },
         { '"own.', 2, "" }, { "-- own.", 8, "" }, { "1 ..own.a", 9, "alpha" }, { "own.alpha.", 11, "" },
         { "q:watch{ ev", 10, "every" }, { "(own).a", 7, "" }, { "own['", 6, "" },
       }) do

@@ -126,6 +126,7 @@ end
 ---@field method? string its name if it is called by ":"
 ---@field keys string[] of the tables around, outermost first: { "filter", "comm" }
 ---@field argument? string the first argument of the call, if it is a text
+---@field text? string what has been written of the text that the cursor is in
 ---@field at_key boolean a key of the innermost table may stand here
 ---@field depth integer tables around, inside the call
 
@@ -181,7 +182,7 @@ local function matching(candidates, word)
 end
 
 -- Inside a text: the word that ends at the cursor, and what it may be.
-local function in_string(names, tokens, token, place)
+local function in_string(names, token, place)
   local candidates, words = known.texts(names, place)
   local word = words and token.text:match("[%w_]*$") or token.text
   return word, candidates
@@ -223,8 +224,8 @@ local function candidates_for(names, head)
     return "", {}
   elseif last and last.open and last.kind == "string" then
     local place = bare_call(last, place_of(last, last.opener))
-    place.argument = place.call and first_argument(tokens, place.call)
-    return in_string(names, tokens, last, place)
+    place.argument, place.text = place.call and first_argument(tokens, place.call), last.text
+    return in_string(names, last, place)
   end
   local word, prev = "", last
   if last and last.kind == "name" and last.at + #last.text == #head + 1 then

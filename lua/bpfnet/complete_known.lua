@@ -2,6 +2,7 @@
 -- What complete.lua knows of the API: options, fields, filters and points of probes, names of modules.
 
 local embedded = require("bpfnet.embedded")
+local files = require("bpfnet.files")
 local things = require("bpfnet.pretty_things")
 
 local known = {}
@@ -31,7 +32,8 @@ local ATTRIBUTES = {
 
 local CALLS = { attach = true, load = true, try_attach = true }
 local FIELD_OPTIONS = { fields = true, by = true, sum = true, min = true, max = true, avg = true, hist = true }
-local FILES = { dofile = true, loadfile = true, run = true }
+local FILES = { dofile = true, loadfile = true }
+local MAX_LOOKS = 50 -- whether a name is a directory
 
 local list, by_name
 
@@ -212,6 +214,21 @@ local function modules()
   end)
 end
 
+-- Lua files and directories beside the path that has been begun.
+local function lua_files(text)
+  local directory, looks, paths = text:match("^.*/") or "", 0, {}
+  for _, name in ipairs(files.list(directory ~= "" and directory or ".") or {}) do
+    local path = directory .. name
+    if name:find("%.lua$") then
+      paths[#paths + 1] = path
+    elseif not name:find(".", 1, true) and path:sub(1, #text) == text and looks < MAX_LOOKS then
+      looks = looks + 1
+      paths[#paths + 1] = files.list(path) and path .. "/" or nil
+    end
+  end
+  return paths
+end
+
 local function topics()
   local ok, help = pcall(require, "bpfnet.help")
   return append(known.probe_names(), ok and help.topics() or {})
@@ -257,7 +274,7 @@ function known.texts(names, place)
   elseif last == "help" then
     return topics()
   elseif FILES[last] then
-    return embedded.scripts()
+    return lua_files(place.text)
   elseif last == "where" or last == "threshold" or last == "pcap" then
     return option_text(last, info)
   end

@@ -83,8 +83,12 @@ end
 ---@param e any what was thrown
 ---@param what string
 function Session:fail(e, what)
-  pcall(self.say, self, errors.text(errors.syntax(errors.message(e), ""), self, "\n") .. "\n" .. self.paint("hint",
-    "hint: " .. what))
+  local text = errors.text(errors.syntax(errors.message(e), ""), self, "\n")
+  if self.closed then
+    bpf.log("error", "%s (%s)", text, what) -- of a handler that outlives the session
+  else
+    pcall(self.say, self, text .. "\n" .. self.paint("hint", "hint: " .. what))
+  end
 end
 
 ---Returns a value for the eye.
