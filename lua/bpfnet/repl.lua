@@ -172,6 +172,7 @@ local function enter(self, text)
   end
   self.pending = nil
   self.names:note_locals(chunk)
+  self.names:forget_locals()
   if f then
     run(self, chunk, f)
   else
@@ -208,6 +209,7 @@ end
 ---@return integer from where the word begins, in bytes from 1
 ---@return string[] list what may stand for text[from..cursor], sorted, at most 200
 function Session:complete(text, cursor)
+  self.names:forget_locals()
   return complete.line(self.names, text, cursor, self.pending)
 end
 

@@ -14,6 +14,8 @@ local texts = require("bpfnet.pretty_text")
 
 local repl_env = {}
 
+local LOCALS_NS = 500000000
+
 ---@class bpfnet.repl.Names
 ---@field env table what chunks see
 ---@field private session bpfnet.repl.Session
@@ -72,7 +74,7 @@ local function index(self)
   return function(_, key)
     local value = _G[key]
     if value == nil then
-      local found = locals.all()[key]
+      local found = self:locals()[key]
       value = found and found.get()
     end
     if value == nil then
@@ -84,7 +86,7 @@ end
 
 local function newindex(self, session)
   return function(env, key, value)
-    local found = rawget(_G, key) == nil and locals.all()[key]
+    local found = rawget(_G, key) == nil and self:locals()[key]
     if found then
       found.set(value)
     elseif session.opts.attached and rawget(_G, key) == nil then
@@ -112,6 +114,22 @@ function repl_env.new(session)
   return self
 end
 
+---Returns the script's locals. A handler of the session's may ask at each event, so they are looked for again
+---only from time to time; and by forget_locals().
+---@return table<string, bpfnet.repl.Local>
+function Names:locals()
+  local now_ns = bpf.now()
+  if not self.found or now_ns - self.found_ns > LOCALS_NS then
+    self.found, self.found_ns = locals.all(self.session.opts.attached == true), now_ns
+  end
+  return self.found
+end
+
+---Makes the next look a new one.
+function Names:forget_locals()
+  self.found = nil
+end
+
 ---Returns all names there are, unsorted.
 ---@return string[]
 function Names:list()
@@ -122,7 +140,7 @@ function Names:list()
       list[#list + 1] = name
     end
   end
-  for _, t in ipairs({ self.env, _G, locals.all(), self.short }) do
+  for _, t in ipairs({ self.env, _G, self:locals(), self.short }) do
     for name in next, t do
       add(name)
     end
@@ -143,7 +161,7 @@ function Names:get(name)
     value = rawget(_G, name)
   end
   if value == nil then
-    local found = locals.all()[name]
+    local found = self:locals()[name]
     value = found and found.get()
   end
   if value == nil then

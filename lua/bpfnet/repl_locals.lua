@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 -- The locals of a script, for a prompt beside it: those of its functions that have not returned, as the main chunk
--- that waits in bpf.run(), and those that its handlers and timers have kept. Found anew at each look, since
--- functions come and go; reading one runs no code.
+-- that waits in bpf.run(), and those that its handlers and timers have kept. Functions come and go, so what
+-- is found is good for a while. Reading one runs no code.
 
 local repl_locals = {}
 
@@ -21,20 +21,28 @@ local function is_script(source)
 end
 
 -- Frames are counted from the outermost, 1, since levels change with each call on the thread that runs. In each of
--- these functions getinfo and getlocal are called by the same one, so that they mean the same by a level.
+-- these functions getinfo and getlocal are called by itself, so that both mean the same by a level.
 
-local function set_local(thread, frame, i, value)
+-- Reads a local, or puts a value into it; nothing if another function is there by now.
+local function access(local_, write, value)
   local levels = 0
-  while debug.getinfo(thread, levels, "l") do
+  while debug.getinfo(local_.thread, levels, "l") do
     levels = levels + 1
   end
-  debug.setlocal(thread, levels - frame, i, value)
+  local level = levels - local_.frame
+  local info = level >= 0 and debug.getinfo(local_.thread, level, "f")
+  if not info or info.func ~= local_.func then
+    return nil
+  elseif write then
+    debug.setlocal(local_.thread, level, local_.i, value)
+  end
+  return (select(2, debug.getlocal(local_.thread, level, local_.i)))
 end
 
-local function stack_local(thread, frame, i, value)
+local function stack_local(local_)
   return {
-    get = function() return value end,
-    set = function(new) set_local(thread, frame, i, new) end,
+    get = function() return (access(local_)) end,
+    set = function(value) access(local_, true, value) end,
   }
 end
 
@@ -48,14 +56,14 @@ local function add_stack(found, thread)
     return
   end
   for level = levels - 1, 0, -1 do
-    local info, i = debug.getinfo(thread, level, "S"), 1
-    local name, value = debug.getlocal(thread, level, i)
+    local info, i = debug.getinfo(thread, level, "Sf"), 1
+    local name = debug.getlocal(thread, level, i)
     while name and info.what ~= "C" and is_script(info.source) do
       if name:find("^[%a_]") and name ~= "_ENV" then
-        found[name] = stack_local(thread, levels - level, i, value)
+        found[name] = stack_local({ thread = thread, frame = levels - level, i = i, func = info.func })
       end
       i = i + 1
-      name, value = debug.getlocal(thread, level, i)
+      name = debug.getlocal(thread, level, i)
     end
   end
 end
@@ -85,14 +93,18 @@ local function add_upvalues(found, f, depth, seen)
   end
 end
 
----Returns the locals there are, by name.
+---Returns the locals there are now, by name. Their get() and set() are about what they are then, nil and nothing
+---where the function has returned.
+---@param of_running boolean also those of functions that have not returned
 ---@return table<string, bpfnet.repl.Local>
-function repl_locals.all()
+function repl_locals.all(of_running)
   local found, registry = {}, debug.getregistry()
   local main = registry[MAIN_THREAD]
   local running = coroutine.running()
-  add_stack(found, main)
-  if running ~= main then
+  if of_running then
+    add_stack(found, main)
+  end
+  if of_running and running ~= main then
     add_stack(found, running)
   end
   local seen = { n = 0 }
