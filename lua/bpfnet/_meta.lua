@@ -350,10 +350,8 @@ function bpf.load(name, opts, on_event) end
 ---@field ways? bpf.WayInfo[]
 ---@field points? bpf.PointInfo[] all of them, of a probe that has points
 
----Returns what probes there are, and which of them work here: each is attached for a moment, but
----not one with points, of which is told what there is.
----@param opts? { try: boolean?, name: string? } try = false: nothing is tried, then `available` is nil, or false
----  for what can't be opened; name: that one alone
+---Returns what probes there are, and which work here: each is attached for a moment, but not one with points.
+---@param opts? { try: boolean?, name: string? } try = false: none is, and `available` nil; name: that one alone
 ---@return bpf.ProbeInfo[]
 function bpf.probes(opts) end
 
