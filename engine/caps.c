@@ -7,6 +7,7 @@
 #include <linux/mount.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
@@ -70,6 +71,14 @@ static int check_kernel(struct err *err)
 		       MIN_KERNEL_MAJOR, MIN_KERNEL_MINOR);
 }
 
+/* The kernel asks for capabilities in the first user namespace, whose number is fixed (proc_ns.h). */
+static bool in_user_namespace(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/user", &st) == 0 && st.st_ino != 0xEFFFFFFDU;
+}
+
 int caps_check(struct err *err)
 {
 	const char *missing = caps_missing();
@@ -84,6 +93,12 @@ int caps_check(struct err *err)
 		err_hint(err, "the kernel must be built with CONFIG_DEBUG_INFO_BTF=y, and /sys be "
 			      "mounted");
 		return err->code;
+	}
+	if (in_user_namespace()) {
+		err_set(err, -EPERM,
+			"not permitted to trace: capabilities in a user namespace do not count");
+		err_hint(err, "run as root of the host, not in a rootless container");
+		return -EPERM;
 	}
 	if (missing[0]) {
 		err_set(err, -EPERM, "not permitted to trace: lacks %s", missing);
@@ -232,6 +247,22 @@ bool caps_map_alloc(void)
 	if (!known)
 		known = kbtf_find("bpf_mem_alloc_init", BTF_KIND_FUNC) > 0 ? YES : NO;
 	return known == YES;
+}
+
+/* No type and no function says so, but bpf_ktime_get_coarse_ns() came with the same release. */
+int caps_memcg(void)
+{
+	const struct bpf_insn insns[] = {
+		{ .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_ktime_get_coarse_ns },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	int fd = bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, "try", "GPL", insns, ARRAY_SIZE(insns),
+			       NULL);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0 ? 1 : errno == EPERM ? -EPERM : 0;
 }
 
 static int open_dir(const char *path, long magic)

@@ -24,6 +24,11 @@ bool caps_cookie(void);
 bool caps_fetch(void);
 /* Hash maps may allocate in any context (bpf_mem_alloc, 6.1), so need not be preallocated. */
 bool caps_map_alloc(void);
+/*
+ * Maps are charged to the memory cgroup (5.11), and not against RLIMIT_MEMLOCK, which a user without
+ * CAP_SYS_RESOURCE then can't raise. 1 or 0; -EPERM if this process may not load the program that tells.
+ */
+int caps_memcg(void);
 /* Directory of the kernel's trace events, as a descriptor for openat(); -errno if there is none. */
 int caps_tracefs(void);
 /* "CAP_BPF, CAP_PERFMON": those that tracing needs and this process lacks; "" if none. */

@@ -73,7 +73,9 @@ void lprobe_update_aggs(lua_State *L, struct lprobe *lp, const char *where);
  * that is not seen.
  */
 void lprobe_push_points(lua_State *L, const struct points *points);
-/* p:stats(); p.name, p.state, p.fields, p.maps, p.points and the methods; tostring(p) */
+/* [-0, +1] { {program=, what=, way=, hook=, used=, loses=}, ... } */
+void lprobe_push_ways(lua_State *L, const struct ways *ways);
+/* p:stats(); p.name, p.state, p.fields, p.maps, p.points, p.ways and the methods; tostring(p) */
 int lprobe_stats(lua_State *L);
 int lprobe_index(lua_State *L);
 int lprobe_tostring(lua_State *L);

@@ -94,7 +94,25 @@ void lprobe_push_points(lua_State *L, const struct points *points)
 	}
 }
 
-/* p.name, p.state, p.fields, p.kept, p.maps, p.points, and the methods */
+void lprobe_push_ways(lua_State *L, const struct ways *ways)
+{
+	lua_createtable(L, ways->n, 0);
+	for (int i = 0; i < ways->n; i++) {
+		const struct way_program *p = &ways->list[i];
+
+		lua_createtable(L, 0, 6);
+		set_str(L, "program", p->name);
+		set_str(L, "what", p->what);
+		set_str(L, "way", p->way);
+		set_str(L, "hook", p->hook);
+		set_str(L, "loses", p->loses);
+		lua_pushboolean(L, p->used);
+		lua_setfield(L, -2, "used");
+		lua_rawseti(L, -2, i + 1);
+	}
+}
+
+/* p.name, p.state, p.fields, p.kept, p.maps, p.points, p.ways, and the methods */
 int lprobe_index(lua_State *L)
 {
 	struct lprobe *lp = luaL_checkudata(L, 1, PROBE_CLASS);
@@ -113,6 +131,8 @@ int lprobe_index(lua_State *L)
 			lprobe_push_points(L, probe_points(lp->probe));
 		else
 			lua_pushnil(L);
+	} else if (str_eq(key, "ways") && lp->probe) {
+		lprobe_push_ways(L, probe_ways(lp->probe));
 	} else if (str_eq(key, "fields") && lp->probe) {
 		lua_rawgeti(L, LUA_REGISTRYINDEX, lp->shape.keys);
 	} else {

@@ -44,25 +44,6 @@ static void push_filters(lua_State *L, const struct filter_kinds *kinds)
 	}
 }
 
-/* [-0, +1] { {program=, what=, way=, hook=, used=, loses=}, ... } */
-static void push_ways(lua_State *L, const struct ways *ways)
-{
-	lua_createtable(L, ways->n, 0);
-	for (int i = 0; i < ways->n; i++) {
-		const struct way_program *p = &ways->list[i];
-
-		lua_createtable(L, 0, 6);
-		set_str(L, "program", p->name);
-		set_str(L, "what", p->what);
-		set_str(L, "way", p->way);
-		set_str(L, "hook", p->hook);
-		set_str(L, "loses", p->loses);
-		lua_pushboolean(L, p->used);
-		lua_setfield(L, -2, "used");
-		lua_rawseti(L, -2, i + 1);
-	}
-}
-
 static void ignore(void *arg, const void *event)
 {
 	(void)arg;
@@ -99,7 +80,7 @@ static void push_probe(lua_State *L, const char *name, bool try)
 		lua_setfield(L, -2, "fields");
 		push_filters(L, probe_filter_kinds(p));
 		lua_setfield(L, -2, "filters");
-		push_ways(L, probe_ways(p));
+		lprobe_push_ways(L, probe_ways(p));
 		lua_setfield(L, -2, "ways");
 		if (probe_points(p)) {
 			lprobe_push_points(L, probe_points(p));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 #include <stdio.h>
 #include <lauxlib.h>
+#include "lua_doctor.h"
 #include "lua_files.h"
 #include "modules.h"
 #include "util.h"
@@ -140,6 +141,8 @@ void modules_install(lua_State *L)
 	lua_setfield(L, -2, "bpfnet.files");
 	lua_pushcfunction(L, open_embedded);
 	lua_setfield(L, -2, "bpfnet.embedded");
+	lua_pushcfunction(L, luaopen_bpfnet_doctor);
+	lua_setfield(L, -2, "bpfnet.doctor.native");
 	lua_pop(L, 2);
 }
 

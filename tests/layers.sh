@@ -27,7 +27,7 @@ includes '<(lua|lauxlib|lualib)\.h>' |
 	not_units 'script|script_.*|luax|lua_.*|modules|cmd_.*' |
 	complain 'includes Lua, which only script, luax, lua_*, modules and cmd_* may'
 includes '<bpf/' |
-	not_units 'log|record|record_.*|ring|object|ways|points|points_.*|attach|hook|probe|probe_.*|socks|kmap|filter|filter_.*|globals|kbtf|kbtf_.*|patch|caps|agg_maps|agg_maps_.*|stage|stage_.*|stacks|redirect|redirect_.*' |
+	not_units 'log|record|record_.*|ring|object|ways|points|points_.*|attach|hook|probe|probe_.*|socks|kmap|filter|filter_.*|globals|kbtf|kbtf_.*|patch|caps|agg_maps|agg_maps_.*|stage|stage_.*|stacks|redirect|redirect_.*|doctor_try' |
 	complain 'includes libbpf, which is for the units below probe only'
 includes '<pcap' |
 	not_units 'pcap_classic' |
