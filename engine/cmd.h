@@ -19,6 +19,7 @@ int cmd_run(int argc, char **argv);
 int cmd_probes(int argc, char **argv);
 int cmd_redirect(int argc, char **argv);
 int cmd_redirect_bench(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 
 /* "bpfnet run: message" and where to look; returns EXIT_USAGE. */

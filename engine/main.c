@@ -24,6 +24,14 @@ const struct command commands[] = {
 	{ "probes", "[NAME] [--json]",
 	  "list the probes and what of them works here; with NAME its fields, filters and hooks",
 	  "", cmd_probes },
+	{ "doctor", "[options]", "what works on this node, what does not, and what to do about it",
+	  "options:\n"
+	  "  --json            one JSON object: verdict, checks, probes, runtimes\n"
+	  "  -v, --verbose     each point that can't be seen, and what is all right in full\n"
+	  "\n"
+	  "Each way to hook and each probe is tried: loaded, attached for a moment, let go. Nothing on the node\n"
+	  "is changed. Exit status: 0 if the TCP probes can run here, 1 if not, 2 for wrong usage.\n",
+	  cmd_doctor },
 	{ "redirect", "--cgroup PATH | --pods UID [options] | status | stop | clean | bench",
 	  "carry local TCP past the TCP/IP stack while it runs",
 	  "which connections, both ends of which must be on this host:\n"
