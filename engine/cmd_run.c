@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <lauxlib.h>
 #include "cmd.h"
 #include "log.h"
@@ -76,6 +77,21 @@ static int parse_option(struct run_opts *o, int opt)
 	return common_option(opt) ? 0 : EXIT_USAGE;
 }
 
+static const char *next_long(const void *arg, int i)
+{
+	return ((const struct option *)arg)[i].name;
+}
+
+static int no_such_option(const char *text, const struct option *longs)
+{
+	const char *near = str_starts(text, "--") ? nearest_name(text + 2, next_long, longs) : NULL;
+
+	if (near)
+		return usage_error("run", "unknown option \"%s\", did you mean \"--%s\"?", text,
+				   near);
+	return usage_error("run", "unknown option \"%s\"", text);
+}
+
 static int parse_options(struct run_opts *o, int argc, char **argv)
 {
 	static const struct option longs[] = {
@@ -91,7 +107,7 @@ static int parse_options(struct run_opts *o, int argc, char **argv)
 	opterr = 0;
 	while (!rc && (opt = getopt_long(argc, argv, "+:e:vq", longs, NULL)) != -1) {
 		if (opt == '?')
-			return usage_error("run", "unknown option \"%s\"", argv[optind - 1]);
+			return no_such_option(argv[optind - 1], longs);
 		if (opt == ':')
 			return usage_error("run", "option \"%s\" needs a value", argv[optind - 1]);
 		rc = parse_option(o, opt);
@@ -145,11 +161,21 @@ struct source {
 	const char *code_end;
 };
 
+static const char *next_script(const void *arg, int i)
+{
+	return ((const struct embedded *)arg)[i].name;
+}
+
 static int no_such_script(const char *name)
 {
+	const char *near = nearest_name(name, next_script, embedded_scripts);
 	char known[512] = "";
 	size_t len = 0;
 
+	if (near && !strchr(name, '/'))
+		return usage_error(
+			"run", "can't open \"%s\" (%s), did you mean the shipped script \"%s\"?",
+			name, errno_name(errno), near);
 	for (const struct embedded *s = embedded_scripts; s->name; s++)
 		len += (size_t)snprintf(known + len, sizeof(known) - len, "%s%s", len ? ", " : "",
 					s->name);
@@ -157,6 +183,13 @@ static int no_such_script(const char *name)
 			   "can't open \"%s\" (%s), and no shipped script is called that "
 			   "(there are: %s)",
 			   name, errno_name(errno), known);
+}
+
+static bool is_directory(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 static int find_source(struct source *src, const struct run_opts *o, const char *name)
@@ -175,6 +208,8 @@ static int find_source(struct source *src, const struct run_opts *o, const char 
 	if (str_eq(name, "-"))
 		return 0;
 	src->path = name;
+	if (is_directory(name))
+		return usage_error("run", "can't open \"%s\" (EISDIR)", name);
 	if (access(name, R_OK) == 0)
 		return 0;
 	src->path = script_source_path(name);

@@ -171,9 +171,10 @@ static int l_close(lua_State *L)
 	return 0;
 }
 
-/* agg.overflow, agg.dropped, agg.fields: what is no method */
+/* agg.overflow, agg.dropped, agg.fields: what is no method. Index 1 is the table of methods. */
 static int l_index(lua_State *L)
 {
+	static const char *const others[] = { "overflow", "dropped", "fields", NULL };
 	struct lagg *a = lua_touserdata(L, lua_upvalueindex(LUA_AGG_SELF));
 	const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
 
@@ -187,7 +188,7 @@ static int l_index(lua_State *L)
 		return 1;
 	}
 	if (!str_eq(name, "overflow") && !str_eq(name, "dropped"))
-		return 0;
+		return luax_no_member(L, "an Aggregate", luaL_tolstring(L, 2, NULL), 1, others);
 	lua_agg_sync(L, lua_agg_open(L, a, "agg"), "agg");
 	lua_pushinteger(L,
 			(lua_Integer)(*name == 'o' ? agg_overflow(a->agg) : agg_dropped(a->agg)));

@@ -9,6 +9,7 @@
 #include "lua_json.h"
 #include "luax.h"
 #include "script.h"
+#include "script_trace.h"
 #include "tracer.h"
 #include "util.h"
 #include "version.h"
@@ -39,11 +40,8 @@ const char *lua_run_loop(lua_State *L, double seconds, const char *where)
 	script_set_callback_state(s, outer);
 	if (rc)
 		luaL_error(L, "%s: the loop is already running: not from inside a callback", where);
-	if (script_error(s)) {
-		lua_pushstring(L, script_error(s));
-		script_clear_error(s);
-		lua_error(L);
-	}
+	if (script_error(s))
+		script_raise(L);
 	if (end == LOOP_INTERRUPTED) {
 		lua_pushboolean(L, 1);
 		lua_rawsetp(L, LUA_REGISTRYINDEX, end_name);
@@ -107,6 +105,12 @@ static int l_try_attach(lua_State *L)
 	return 3;
 }
 
+/* __index of the module: a name that it does not have is a slip */
+static int no_function(lua_State *L)
+{
+	return luax_no_member(L, "bpf", luaL_tolstring(L, 2, NULL), 1, NULL);
+}
+
 void lua_bpf_install(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
@@ -136,6 +140,10 @@ void lua_bpf_install(lua_State *L)
 	luaL_newlib(L, functions);
 	lua_pushliteral(L, BPFNET_VERSION);
 	lua_setfield(L, -2, "version");
+	lua_createtable(L, 0, 1);
+	lua_pushcfunction(L, no_function);
+	lua_setfield(L, -2, "__index");
+	lua_setmetatable(L, -2);
 	luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
 	lua_pushvalue(L, -2);
 	lua_setfield(L, -2, "bpfnet");

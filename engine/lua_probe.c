@@ -11,6 +11,7 @@
 #include "lua_probe.h"
 #include "luax.h"
 #include "script.h"
+#include "script_trace.h"
 #include "tracer.h"
 #include "util.h"
 
@@ -314,9 +315,7 @@ static int l_inject(lua_State *L)
 	}
 	/* The caller gets the error and may catch it: the loop goes on as it was. */
 	loop_set_stop(loop, stop);
-	lua_pushstring(L, script_error(lp->script));
-	script_clear_error(lp->script);
-	return lua_error(L);
+	return script_raise(L);
 }
 
 void lua_probe_install(lua_State *L)

@@ -115,6 +115,7 @@ void lprobe_push_ways(lua_State *L, const struct ways *ways)
 /* p.name, p.state, p.fields, p.kept, p.maps, p.points, p.ways, and the methods */
 int lprobe_index(lua_State *L)
 {
+	static const char *const others[] = { "name", "state", "fields", "maps", "points", NULL };
 	struct lprobe *lp = luaL_checkudata(L, 1, PROBE_CLASS);
 	const char *key = luaL_checkstring(L, 2);
 
@@ -139,7 +140,7 @@ int lprobe_index(lua_State *L)
 		luaL_getmetafield(L, 1, "methods");
 		lua_pushvalue(L, 2);
 		if (lua_rawget(L, -2) == LUA_TNIL)
-			luaL_error(L, "a Probe has no \"%s\"", key);
+			luax_no_member(L, "a Probe", key, -2, others);
 	}
 	return 1;
 }

@@ -83,6 +83,78 @@ void luax_check_keys(lua_State *L, int index, const char *where, const char *con
 	}
 }
 
+static const char *next_in_list(const void *arg, int i)
+{
+	lua_State *L = (lua_State *)arg;
+	const char *name;
+
+	lua_rawgeti(L, -1, i + 1);
+	name = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
+	lua_pop(L, 1); /* the list holds it */
+	return name;
+}
+
+/* [-0, +1] The keys of the table at index that are public names, as a list. */
+static void push_keys(lua_State *L, int index)
+{
+	lua_Integer n = 0;
+
+	lua_newtable(L);
+	lua_pushnil(L);
+	while (lua_next(L, index)) {
+		lua_pop(L, 1);
+		if (lua_type(L, -1) != LUA_TSTRING || *lua_tostring(L, -1) == '_')
+			continue;
+		lua_pushvalue(L, -1);
+		lua_rawseti(L, -3, ++n);
+	}
+}
+
+bool luax_push_near(lua_State *L, int index, const char *name, bool keys)
+{
+	const char *near;
+
+	index = lua_absindex(L, index);
+	luaL_checkstack(L, 8, "names");
+	if (keys)
+		push_keys(L, index);
+	else
+		lua_pushvalue(L, index);
+	near = nearest_name(name, next_in_list, L);
+	if (near)
+		lua_pushstring(L, near);
+	lua_remove(L, near ? -2 : -1);
+	return near != NULL;
+}
+
+int luax_no_member(lua_State *L, const char *what, const char *name, int methods,
+		   const char *const *known)
+{
+	lua_Integer n;
+
+	methods = lua_absindex(L, methods);
+	luaL_checkstack(L, 8, "names");
+	push_keys(L, methods);
+	n = (lua_Integer)lua_rawlen(L, -1);
+	for (int i = 0; known && known[i]; i++) {
+		lua_pushstring(L, known[i]);
+		lua_rawseti(L, -2, ++n);
+	}
+	if (luax_push_near(L, -1, name, false))
+		return luaL_error(L, "%s has no \"%s\", did you mean \"%s\"?", what, name,
+				  lua_tostring(L, -1));
+	return luaL_error(L, "%s has no \"%s\"", what, name);
+}
+
+/* __index of a class's methods: there is no such one. Upvalue: the class. */
+static int no_method(lua_State *L)
+{
+	const char *class = lua_tostring(L, lua_upvalueindex(1)), *dot = strrchr(class, '.');
+
+	class = lua_pushfstring(L, "a %s", dot ? dot + 1 : class);
+	return luax_no_member(L, class, luaL_tolstring(L, 2, NULL), 1, NULL);
+}
+
 void luax_class(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *meta,
 		lua_CFunction gc)
 {
@@ -96,6 +168,11 @@ void luax_class(lua_State *L, const char *name, const luaL_Reg *methods, const l
 	}
 	lua_newtable(L);
 	luaL_setfuncs(L, methods, 0);
+	lua_createtable(L, 0, 1);
+	lua_pushstring(L, name);
+	lua_pushcclosure(L, no_method, 1);
+	lua_setfield(L, -2, "__index");
+	lua_setmetatable(L, -2);
 	lua_setfield(L, -2, "methods"); /* __index functions look here last */
 	if (lua_getfield(L, -1, "__index") == LUA_TNIL) {
 		lua_getfield(L, -2, "methods");

@@ -27,6 +27,17 @@ void luax_check_keys(lua_State *L, int index, const char *where, const char *con
 /* raises. Registers class `name` with methods and metamethods; gc also serves __close. [-0, +0] */
 void luax_class(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *meta,
 		lua_CFunction gc);
+/*
+ * [-0, +1 or +0] Pushes the name that was probably meant: of the keys of the table at index, or of the texts in it if it
+ * is a list. False: none is near.
+ */
+bool luax_push_near(lua_State *L, int index, const char *name, bool keys);
+/*
+ * [-0, +0] raises. "a Timer has no "x", did you mean ...?": names are the keys of the table at `methods`, and known[],
+ * which NULL ends.
+ */
+int luax_no_member(lua_State *L, const char *what, const char *name, int methods,
+		   const char *const *known);
 /* Pushes a record's value. [-0, +1] raises only for lack of memory. */
 void luax_push_value(lua_State *L, const struct value *value);
 /* Takes the value at index; strings stay owned by Lua. False if it is of no such type. */

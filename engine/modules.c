@@ -6,6 +6,8 @@
 #include "modules.h"
 #include "util.h"
 
+#define INSIDE "@(inside bpfnet)/"
+
 int luaopen_cjson(lua_State *L);
 
 /* The source tree that this binary was built in: two levels up from .output/bpfnet, or "". */
@@ -33,6 +35,19 @@ static const char *source_tree(void)
 	return path;
 }
 
+const char *module_file(const char *source)
+{
+	const char *tree = source_tree();
+	size_t len = strlen(tree);
+
+	if (str_starts(source, INSIDE))
+		return source + strlen(INSIDE);
+	if (len && *source == '@' && !strncmp(source + 1, tree, len) &&
+	    str_starts(source + 1 + len, "/lua/bpfnet/"))
+		return source + 1 + len + strlen("/lua/");
+	return NULL;
+}
+
 static const struct embedded *find(const struct embedded *list, const char *name)
 {
 	for (; list->name; list++)
@@ -51,7 +66,8 @@ static int search(lua_State *L)
 		lua_pushfstring(L, "no module '%s' inside bpfnet", name);
 		return 1;
 	}
-	lua_pushfstring(L, "@(inside bpfnet)/%s.lua", name);
+	lua_pushfstring(L, INSIDE "%s.lua", luaL_gsub(L, name, ".", "/"));
+	lua_remove(L, -2);
 	if (luaL_loadbufferx(L, m->start, (size_t)(m->end - m->start), lua_tostring(L, -1), "t"))
 		return lua_error(L);
 	lua_pushstring(L, name);

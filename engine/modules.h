@@ -21,6 +21,11 @@ extern const struct embedded embedded_scripts[];
 
 /* require finds bpfnet.* and cjson. raises */
 void modules_install(lua_State *L);
+/*
+ * Of a chunk's source (lua_Debug): "bpfnet/hist.lua" if it is a module of ours, else NULL. Those of the
+ * source tree and those inside are called the same.
+ */
+const char *module_file(const char *source);
 /* The shipped script of that name, NULL if there is none. */
 const struct embedded *script_find(const char *name);
 /* Path of the script in the source tree, if that is where we run; else NULL. */

@@ -9,6 +9,7 @@
 #include "lua_bpf.h"
 #include "modules.h"
 #include "script_priv.h"
+#include "script_trace.h"
 #include "tracer.h"
 #include "util.h"
 
@@ -23,8 +24,12 @@ static void *allocate(void *ud, void *ptr, size_t osize, size_t nsize)
 		s->memory -= old;
 		return NULL;
 	}
-	if (nsize > old && s->max_memory && s->memory + (nsize - old) > s->max_memory)
+	if (nsize > old && s->max_memory && s->memory + (nsize - old) > s->max_memory) {
+		/* No message handler is called for want of memory: who asked is known only now. */
+		if (s->running)
+			script_trace_where(s->running, s->no_memory_at, sizeof(s->no_memory_at));
 		return NULL;
+	}
 	p = realloc(ptr, nsize);
 	if (p)
 		s->memory += nsize - old;

@@ -6,6 +6,7 @@
 #include <lauxlib.h>
 #include "loop.h"
 #include "script_priv.h"
+#include "script_trace.h"
 #include "util.h"
 
 /* A callback that overruns is seen at the latest after this many ticks of the watchdog. */
@@ -21,6 +22,7 @@ static struct script *the_script;
 static void stop_hook(lua_State *L, lua_Debug *ar)
 {
 	struct script *s = script_of(L);
+	char where[LUA_IDSIZE + 16];
 
 	(void)ar;
 	lua_sethook(L, stop_hook, LUA_MASKLINE | LUA_MASKCOUNT, 1);
@@ -28,8 +30,12 @@ static void stop_hook(lua_State *L, lua_Debug *ar)
 		s->interrupted = true;
 		luaL_error(L, "interrupted");
 	}
-	luaL_error(L, "callback ran longer than %f s and was stopped (--limit-time changes that)",
-		   s->max_seconds);
+	script_trace_where(L, where, sizeof(where));
+	lua_pushfstring(
+		L,
+		"%scallback ran longer than %f s and was stopped\nhint: --limit-time changes that",
+		where, s->max_seconds);
+	lua_error(L);
 }
 
 /* In a signal handler: lua_sethook() is made to be called there. */
@@ -121,27 +127,18 @@ void script_unwatch(struct script *s)
 	the_script = NULL;
 }
 
-/* [-1, +1] message handler: adds the traceback, leaves one that is there */
-static int add_traceback(lua_State *L)
-{
-	const char *msg = lua_tostring(L, 1);
-
-	if (!msg) {
-		/* an error object: its own text if it has one, for a script may throw tables */
-		if (luaL_callmeta(L, 1, "__tostring") && lua_type(L, -1) == LUA_TSTRING)
-			return 1;
-		msg = lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
-	}
-	if (strstr(msg, "\nstack traceback:"))
-		return 1;
-	luaL_traceback(L, L, msg, 1);
-	return 1;
-}
-
 void script_keep_error(struct script *s, lua_State *L)
 {
 	const char *msg = lua_tostring(L, -1);
+	char text[256];
 
+	if (s->max_memory && msg && str_eq(msg, "not enough memory")) {
+		snprintf(text, sizeof(text),
+			 "%snot enough memory: the script may use %.4g MiB\n"
+			 "hint: --limit-mem changes that",
+			 s->no_memory_at, (double)s->max_memory / (1 << 20));
+		msg = text;
+	}
 	if (!s->error)
 		s->error = strdup(msg ? msg : "out of memory");
 	lua_pop(L, 1);
@@ -154,11 +151,12 @@ static bool call(struct script *s, lua_State *L, int nargs, int nresults, bool l
 	int base = lua_gettop(L) - nargs; /* where the function is */
 	lua_State *outer = s->running;
 	bool was_limited = s->limited;
-	int rc;
+	int floor = s->floor, rc;
 
-	lua_pushcfunction(L, add_traceback);
+	lua_pushcfunction(L, script_trace);
 	lua_insert(L, base);
 	s->running = L;
+	s->floor = script_trace_depth(L);
 	/* A callback that bpf.run() makes counts, not the chunk that it is called from. */
 	if (limited && !was_limited) {
 		s->calls++;
@@ -168,10 +166,11 @@ static bool call(struct script *s, lua_State *L, int nargs, int nresults, bool l
 	rc = lua_pcall(L, nargs, nresults, base);
 	s->depth--;
 	s->limited = was_limited;
+	s->floor = floor;
 	s->running = outer;
 	if (s->stopping && !s->limited)
 		disarm_stop(s, L);
-	lua_remove(L, base); /* add_traceback */
+	lua_remove(L, base); /* script_trace */
 	if (rc != LUA_OK)
 		script_keep_error(s, L);
 	return rc == LUA_OK;

@@ -17,6 +17,8 @@ struct script {
 	size_t max_memory;
 	double max_seconds;
 	char *error;
+	char no_memory_at[LUA_IDSIZE + 16]; /* the line that was last refused memory */
+	int floor; /* functions that ran when the innermost call from C was made */
 	bool ran;
 	bool interrupted; /* an interrupt has ended Lua code */
 	timer_t watchdog;
