@@ -7,8 +7,9 @@
 #include "util.h"
 
 /* Of a deep recursion the first and the last calls are shown: walking costs the square of the depth. */
-#define FIRST_LEVELS 30
-#define LAST_LEVELS  8
+#define FIRST_LEVELS 12
+#define LAST_LEVELS  4
+#define LOOK_LEVELS  100 /* for the user's line, above those of modules */
 
 static const char told; /* its address is the registry key of the last complete text */
 
@@ -105,7 +106,7 @@ static void look(lua_State *L, const char *msg, struct trace *t)
 	struct frame f;
 
 	t->end = script_trace_depth(L) - script_of(L)->floor;
-	for (int level = 1; level < t->end && level < FIRST_LEVELS && !t->user; level++) {
+	for (int level = 1; level < t->end && level < LOOK_LEVELS && !t->user; level++) {
 		if (!get_frame(L, level, msg, &f))
 			continue;
 		if (!t->inner)

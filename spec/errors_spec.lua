@@ -53,7 +53,7 @@ local WRONG = {
   { [[local p = bpf.load("tcpclose") p:close() p:stats()]], "probe:stats: the probe is closed" },
   { [[local p = bpf.load("tcpclose") p:inject{nosuch = 1}]], 'unknown field "nosuch"' },
   { [[local p = bpf.load("tcpclose") p:inject{pid = "x"}]], 'field "pid": expected integer' },
-  { [[local p = bpf.load("tcpclose") print(p.nosuch)]], 'a Probe has no "nosuch"' },
+  { [[local p = bpf.load("tcpclose") print(p.nosuch)]], 'a Probe has no "nosuch"\n' },
   { [[local p = bpf.load("tcpclose") print(p.maps.nosuch)]], "no map 'nosuch'" },
 }
 
@@ -83,6 +83,79 @@ describe("a mistake in a script", function()
   end)
 end)
 
+-- Lines of a script, and all that is said: F is the script's file.
+local EXACT = {
+  { "at the top level there is no traceback", "local t\nprint(t.x)",
+    "F:2: attempt to index a nil value (local 't')" },
+  { "functions on the way are named, without those of C",
+    "local function f() error('boom') end\nlocal function g() pcall(type) f() end\ntable.sort({ 1, 2 }, g)",
+    "F:1: boom\nstack traceback:\n\tF:1: in upvalue 'f'\n\tF:2: in function <F:2>\n\tF:3: in main chunk" },
+  { "a callback's traceback ends with it",
+    "local function f() local x = nil + 1 end\nbpf.after(0, function()\n  f()\nend)\nbpf.run(1)",
+    "F:1: attempt to perform arithmetic on a nil value\nstack traceback:\n\tF:1: in upvalue 'f'\n"
+      .. "\tF:3: in function <F:2>" },
+  { "an error in a timer's function has its line, and nothing of who called bpf.run()",
+    "bpf.after(0, function()\n  error('late')\nend)\nlocal function main() bpf.run(1) end\nmain()", "F:2: late" },
+  { "a handler's error likewise",
+    "local p = bpf.load('tcpclose', function(ev)\n  error('bad ' .. ev.comm)\nend)\np:inject { comm = 'x' }",
+    "F:2: bad x" },
+  { "a wrapped coroutine's error has one place, its own",
+    "local f = coroutine.wrap(function()\n  error('inside')\nend)\nf()",
+    "F:2: inside\nstack traceback:\n\tF:4: in main chunk" },
+  { "what a module refuses is the caller's line",
+    "local h = require('bpfnet.hist').new()\nh:add('x')", "F:2: hist:add: expected a number >= 0, got x" },
+  { "so is what goes wrong inside one, with the way there", "local out = require('bpfnet.out')\nout.duration({})",
+    "F:2: attempt to compare table with number\nstack traceback:\n\tbpfnet/out.lua:L: in field 'duration'\n"
+      .. "\tF:2: in main chunk" },
+  { "an error without a place gets one", "local function f() error('no place', 0) end\nf()",
+    "no place\nstack traceback:\n\tF:1: in local 'f'\n\tF:2: in main chunk" },
+  { "members of bpf are guessed", "bpf.atach('tcpclose')", 'F:1: bpf has no "atach", did you mean "attach"?' },
+  { "methods of a probe", "bpf.load('tcpclose'):filtre {}", 'F:1: a Probe has no "filtre", did you mean "filter"?' },
+  { "methods of others", "bpf.after(1, print):clsoe()", 'F:1: a Timer has no "clsoe", did you mean "close"?' },
+  { "members of an aggregation", "bpf.aggregate {}:rwos()", 'F:1: an Aggregate has no "rwos", did you mean "rows"?' },
+  { "globals", "prnt(1)", [[F:1: attempt to call a nil value (global 'prnt'), did you mean "print"?]] },
+  { "functions of a module", "local hist = require('bpfnet.hist')\nhist.nwe()",
+    [[F:2: attempt to call a nil value (field 'nwe'), did you mean "new"?]] },
+  { "fields of an event", "bpf.load('tcpclose', function(ev)\n  print(ev.rx_byte + 1)\nend):inject {}",
+    [[F:2: attempt to perform arithmetic on a nil value (field 'rx_byte'), did you mean "rx_bytes"?]] },
+  { "an event's field that is unknown is no slip",
+    "bpf.load('tcpclose', function(ev)\n  print(ev.duration_ns + 1)\nend):inject {}",
+    "F:2: attempt to perform arithmetic on a nil value (field 'duration_ns')\n"
+      .. "hint: duration_ns of a tcpclose event is nil where it is unknown" },
+  { "modules", "require('bpfnet.hst')", [[F:1: module 'bpfnet.hst' not found, did you mean "bpfnet.hist"?]] },
+  { "a filter's value", "bpf.attach('tcpclose', { filter = { dport = 'http' } })",
+    "F:1: bpf.attach: probe 'tcpclose': filter \"dport\": expected an integer from 0 to 65535, got \"http\"" },
+  { "where: the place in the text", "bpf.attach('tcpclose', { where = 'dport = 443' })",
+    "F:1: bpf.attach: probe 'tcpclose': where \"dport = 443\": column 7: expected an operator or the end, got \"=\"\n"
+      .. "hint: compare with ==" },
+  { "syntax", "x = = 1", "F:1: unexpected symbol near '='" },
+  { "objects thrown", "error(setmetatable({}, { __tostring = function() return 'mine' end }))", "mine" },
+  { "the memory's limit", "local t = {}\nfor i = 1, 1e8 do\n  t[i] = ('x'):rep(100) .. i\nend",
+    "F:3: not enough memory: the script may use 10 MiB\nhint: --limit-mem changes that", "--limit-mem 10" },
+  { "the time's limit", "bpf.after(0, function()\n  while true do end\nend)",
+    "F:2: callback ran longer than 0.2 s and was stopped\nhint: --limit-time changes that", "--limit-time 0.2" },
+  { "a deep recursion is cut short", "local function f() return 1 + f() end\nf()",
+    "F:1: stack overflow\nstack traceback:" .. ("\n\tF:1: in upvalue 'f'"):rep(11) .. "\n\t... (N more)"
+      .. ("\n\tF:1: in upvalue 'f'"):rep(2) .. "\n\tF:1: in local 'f'\n\tF:2: in main chunk" },
+}
+
+describe("what is said of a mistake", function()
+  for _, case in ipairs(EXACT) do
+    it(case[1], function()
+      local file = os.tmpname()
+      local f = assert(io.open(file, "w"))
+      f:write(case[2], "\n")
+      f:close()
+      local text, status = helper.run((case[4] or "") .. " " .. file)
+      os.remove(file)
+      text = text:gsub(file:gsub("%p", "%%%0"), "F"):gsub("(bpfnet/%a+%.lua:)%d+", "%1L")
+      :gsub("%(%d+ more%)", "(N more)")
+      assert.are.equal("bpfnet: " .. case[3] .. "\n", text)
+      assert.are.equal(1, status)
+    end)
+  end
+end)
+
 describe("the command line", function()
   local function fails(args, want_status, want)
     local text, status = helper.sh("timeout 20 %s %s", helper.bpfnet, args)
@@ -95,11 +168,14 @@ describe("the command line", function()
     fails("rnu", 2, 'unknown command "rnu", did you mean "run"?')
     fails("run", 2, "expected a script")
     fails("run --nosuch", 2, 'unknown option "--nosuch"')
+    fails("run --limt-time 1 x", 2, 'unknown option "--limt-time", did you mean "--limit-time"?')
+    fails("run /tmp", 2, 'bpfnet run: can\'t open "/tmp" (EISDIR)\nhint: bpfnet help run\n')
     fails("run -e", 2, 'option "-e" needs a value')
     fails("run --limit-time soon x", 2, '--limit-time: expected seconds, got "soon"')
     fails("run --buffer 3X x", 2, "--buffer: expected bytes")
     fails("run /no/such.lua", 2, 'can\'t open "/no/such.lua" (ENOENT)')
-    fails("run tcplive", 2, "tcplife")
+    fails("run tcplive", 2, 'can\'t open "tcplive" (ENOENT), did you mean the shipped script "tcplife"?')
+    fails("run zzz", 2, "no shipped script is called that (there are: connections, drops,")
     fails("run -e 'x ='", 1, "(command line):1: unexpected symbol")
     fails("help nosuch", 2, 'unknown command "nosuch"')
     fails("probes nosuch", 1, "nosuch")

@@ -136,7 +136,8 @@ static void error_in_callback(void)
 	script_start(0, 1);
 	script_fails("bpf.after(0, function()\nerror('inside')\nend)\nbpf.run()",
 		     "chunk:2: inside");
-	CHECK(!strstr(script_error(script), "stack traceback")); /* of bpf.run() and who called it */
+	CHECK(!strstr(script_error(script),
+		      "stack traceback")); /* of bpf.run() and who called it */
 	script_fails("local function f()\nerror('in f')\nend\n"
 		     "bpf.after(0, function()\nf()\nend)\nbpf.run()",
 		     "chunk:2: in f\nstack traceback:\n\tchunk:2: in upvalue 'f'\n"
