@@ -5,6 +5,7 @@
 # make check      install what is needed, build, and run all tests
 # make install    PREFIX=/usr/local DESTDIR=
 # make lint       formatting, static analysis
+# make meta       annotations of the probes, for editors, from what the objects say of themselves
 # make bench      what it costs, beside bpftrace, libbpf-tools and BCC where they are installed
 # make deps       install what building and testing needs (Debian's packages)
 #
@@ -20,7 +21,7 @@ BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpf
 BUILD_DEPS := clang llvm bpftool gcc libc6-dev make pkg-config libbpf-dev libelf-dev libpcap-dev zlib1g-dev \
               liblua5.4-dev lua-cjson-dev libcurl4-openssl-dev
 TEST_DEPS  := lua-busted iproute2 iptables nftables kmod util-linux procps busybox-static cpio xz-utils \
-              zstd lz4 qemu-system-x86 libcap2-bin curl libclang-rt-dev
+              zstd lz4 qemu-system-x86 libcap2-bin curl libclang-rt-dev man-db groff-base zsh
 LINT_DEPS  := clang-format cppcheck lua-check
 
 V ?= 0
@@ -53,7 +54,7 @@ LIB_OBJ  := $(filter-out $(OUT)/engine/main.o,$(C_OBJ)) $(OUT)/skels.o $(OUT)/em
 LUA_SRC  := $(sort $(wildcard lua/bpfnet/*.lua))
 SCRIPTS  := $(sort $(wildcard scripts/*.lua))
 
-.PHONY: all deps demo check test vmcheck bench install lint clean
+.PHONY: all deps demo check test vmcheck bench install lint meta clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -147,6 +148,17 @@ install: all
 	install -m 644 $(SCRIPTS) $(DESTDIR)$(PREFIX)/share/bpfnet/scripts
 	install -m 644 $(BPF_HDR) $(DESTDIR)$(PREFIX)/share/bpfnet/bpf
 	install -D -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/bpfnet/LICENSE
+	install -d $(DESTDIR)$(PREFIX)/share/bpfnet/lua/bpfnet $(DESTDIR)$(PREFIX)/share/man/man8 \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+	install -m 644 $(LUA_SRC) $(DESTDIR)$(PREFIX)/share/bpfnet/lua/bpfnet
+	$(OUT)/bpfnet help --man >$(DESTDIR)$(PREFIX)/share/man/man8/bpfnet.8
+	$(OUT)/bpfnet help --completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/bpfnet
+	$(OUT)/bpfnet help --completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_bpfnet
+
+# A probe that is gone leaves no file. What is embedded of them changes with the next make.
+meta: all
+	$(Q)rm -f lua/bpfnet/_meta_probe_*.lua
+	$(Q)$(OUT)/bpfnet run -e 'require("bpfnet.probes_meta").write("lua/bpfnet")'
 
 lint:
 	$(Q)clang-format --dry-run -Werror engine/*.[ch] bpf/*.[ch] tests/unit/*.[ch] tests/fuzz/*.c \

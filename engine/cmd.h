@@ -3,6 +3,8 @@
 #ifndef BPFNET_CMD_H
 #define BPFNET_CMD_H
 
+#include <stdio.h>
+
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 struct command {
@@ -21,6 +23,15 @@ int cmd_redirect(int argc, char **argv);
 int cmd_redirect_bench(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_help(int argc, char **argv);
+
+/* The command of that name, or NULL. */
+const struct command *command_find(const char *name);
+/* Says that there is none, and which was meant; returns EXIT_USAGE. */
+int command_unknown(const char *name);
+/* Shows usage and help of one; returns EXIT_OK. */
+int command_help(const struct command *command);
+/* A line for each. */
+void command_overview(FILE *to);
 
 /* "bpfnet run: message" and where to look; returns EXIT_USAGE. */
 int usage_error(const char *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

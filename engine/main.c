@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include "cmd.h"
 #include "log.h"
 #include "util.h"
@@ -23,7 +21,9 @@ const struct command commands[] = {
 	  cmd_run },
 	{ "probes", "[NAME] [--json]",
 	  "list the probes and what of them works here; with NAME its fields, filters and hooks",
-	  "", cmd_probes },
+	  "options:\n"
+	  "  --json    a line of JSON for each probe, with all that is known of it\n",
+	  cmd_probes },
 	{ "doctor", "[options]", "what works on this node, what does not, and what to do about it",
 	  "options:\n"
 	  "  --json            one JSON object: verdict, checks, probes, runtimes\n"
@@ -60,44 +60,17 @@ const struct command commands[] = {
 	  "  redirect clean                         remove what redirects that died left behind\n"
 	  "  redirect bench [--rounds N] [--json]   measure here what it gains\n",
 	  cmd_redirect },
-	{ "help", "[COMMAND]", "explain a command", "", cmd_help },
+	{ "help", "[COMMAND] | --man | --completion bash|zsh | --luarc", "explain a command",
+	  "options, each of which writes a file to standard output:\n"
+	  "  --man                  the manual page bpfnet(8)\n"
+	  "  --completion bash|zsh  completion for a shell\n"
+	  "  --luarc                .luarc.json for a folder of scripts: lua-language-server then knows\n"
+	  "                         the API, and each probe's events and filters\n"
+	  "\n"
+	  "`make install` puts the first two where they belong.\n",
+	  cmd_help },
 	{ NULL, NULL, NULL, NULL, NULL },
 };
-
-static const struct command *find_command(const char *name)
-{
-	for (const struct command *c = commands; c->name; c++)
-		if (str_eq(c->name, name))
-			return c;
-	return NULL;
-}
-
-static const char *next_command(const void *arg, int i)
-{
-	(void)arg;
-	return commands[i].name;
-}
-
-static int no_such_command(const char *name)
-{
-	const char *near = nearest_name(name, next_command, NULL);
-
-	if (near)
-		return usage_error("", "unknown command \"%s\", did you mean \"%s\"?", name, near);
-	return usage_error("", "unknown command \"%s\"", name);
-}
-
-int usage_error(const char *command, const char *fmt, ...)
-{
-	va_list ap;
-
-	fprintf(stderr, "bpfnet%s%s: ", *command ? " " : "", command);
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	fprintf(stderr, "\nhint: bpfnet help%s%s\n", *command ? " " : "", command);
-	return EXIT_USAGE;
-}
 
 int common_option(int opt)
 {
@@ -108,43 +81,13 @@ int common_option(int opt)
 	return opt == 'v' || opt == 'q';
 }
 
-static int show_help(const struct command *c)
-{
-	printf("usage: bpfnet %s %s\n\n%s\n", c->name, c->args, c->summary);
-	if (*c->help)
-		printf("\n%s", c->help);
-	return EXIT_OK;
-}
-
-static void overview(FILE *to)
-{
-	fprintf(to,
-		"bpfnet %s - scriptable tracing of Linux networking\n\n"
-		"usage: bpfnet COMMAND [args]\n\n",
-		BPFNET_VERSION);
-	for (const struct command *c = commands; c->name; c++)
-		fprintf(to, "  %-8s %s\n", c->name, c->summary);
-}
-
-int cmd_help(int argc, char **argv)
-{
-	const struct command *c;
-
-	if (argc < 2) {
-		overview(stdout);
-		return EXIT_OK;
-	}
-	c = find_command(argv[1]);
-	return c ? show_help(c) : no_such_command(argv[1]);
-}
-
 int main(int argc, char **argv)
 {
 	const struct command *c;
 
 	log_catch_libbpf();
 	if (argc < 2) {
-		overview(stderr);
+		command_overview(stderr);
 		return EXIT_USAGE;
 	}
 	if (str_eq(argv[1], "--version")) {
@@ -153,10 +96,10 @@ int main(int argc, char **argv)
 	}
 	if (str_eq(argv[1], "--help") || str_eq(argv[1], "-h"))
 		return cmd_help(1, argv);
-	c = find_command(argv[1]);
+	c = command_find(argv[1]);
 	if (!c)
-		return no_such_command(argv[1]);
+		return command_unknown(argv[1]);
 	if (argc > 2 && str_eq(argv[2], "--help"))
-		return show_help(c);
+		return command_help(c);
 	return c->run(argc - 1, argv + 1);
 }
