@@ -16,15 +16,36 @@ static void set_str(lua_State *L, const char *key, const char *value)
 	lua_setfield(L, -2, key);
 }
 
-/* [-0, +1] { {name=, type=, doc=}, ... } */
+/* [-0, +1] the names that stand for an enum's numbers */
+static void push_names(lua_State *L, const struct field *f)
+{
+	lua_createtable(L, f->nr_names, 0);
+	for (int i = 0; i < f->nr_names; i++) {
+		lua_pushstring(L, f->names[i].name);
+		lua_rawseti(L, -2, i + 1);
+	}
+}
+
+/* [-0, +1] { {name=, type=, doc=, optional=, values=, entry=}, ... } */
 static void push_fields(lua_State *L, const struct layout *layout)
 {
 	lua_createtable(L, layout->nr_fields, 0);
 	for (int i = 0; i < layout->nr_fields; i++) {
-		lua_createtable(L, 0, 3);
-		set_str(L, "name", layout->fields[i].name);
-		set_str(L, "type", field_type_name(&layout->fields[i]));
-		set_str(L, "doc", layout->fields[i].doc);
+		const struct field *f = &layout->fields[i];
+
+		lua_createtable(L, 0, 5);
+		set_str(L, "name", f->name);
+		set_str(L, "type", field_type_name(f));
+		set_str(L, "doc", f->doc);
+		lua_pushboolean(L, field_can_be_nil(f));
+		lua_setfield(L, -2, "optional");
+		if (f->kind == FIELD_ENUM) {
+			push_names(L, f);
+			lua_setfield(L, -2, "values");
+		} else if (f->kind == FIELD_LIST) {
+			push_fields(L, f->entry);
+			lua_setfield(L, -2, "entry");
+		}
 		lua_rawseti(L, -2, i + 1);
 	}
 }

@@ -7,14 +7,15 @@
 ---@field version string of bpfnet, as "0.1.0"
 local bpf = {}
 
----What a filter takes: one value or a list of which one has to match. All named filters must pass.
+---What a filter takes: one value or a list of which one has to match. All named filters must pass. Which
+---ones a probe has, `bpfnet probes NAME` tells, and its own class, as bpf.TcpcloseFilter.
 ---@class bpf.Filter
 ---@field pid? integer|integer[] process that owns the socket
 ---@field tid? integer|integer[] thread that connected or accepted
 ---@field uid? integer|integer[]
 ---@field netns? integer|string|(integer|string)[] inode number, or a path as "/proc/1/ns/net"
 ---@field cgroup? integer|string|(integer|string)[] id, or the path of a cgroup v2 directory
----@field family? "ipv4"|"ipv6"
+---@field family? string|string[] "ipv4", "ipv6"; of packets also "arp"
 ---@field sport? integer|integer[] this host's port
 ---@field dport? integer|integer[] the peer's port
 ---@field port? integer|integer[] either of them
@@ -22,6 +23,11 @@ local bpf = {}
 ---@field saddr? string|string[] address or network of this host, "10.0.0.0/8"
 ---@field daddr? string|string[] of the peer
 ---@field addr? string|string[] of either
+---@field ifname? string|string[] network device, of packets
+---@field ifindex? integer|integer[]
+---@field mark? integer|integer[]
+---@field vlan? integer|integer[]
+---@field proto? string|string[] "tcp", "udp", "icmp", …
 ---@field pod? string|string[] "shop/cart-0" or the name alone, with * and ?
 ---@field namespace? string|string[] as all of these with * and ?
 ---@field container? string|string[]
@@ -65,56 +71,23 @@ local bpf = {}
 ---@field missed integer runs that the kernel left out, the program being interrupted on that CPU
 ---@field unread integer found no room in the queue of events(), which nobody read
 
----An event. An ordinary table, which may be kept; print() shows its fields in order.
+---An event. An ordinary table, which may be kept; print() shows its fields in order. Each probe's has a
+---class of its own, as bpf.TcpcloseEvent. What is unknown is nil.
 ---@class bpf.Event
 ---@field probe string name of the probe
 ---@field ts_ns integer time of the event, CLOCK_MONOTONIC
----@field cookie integer the socket's cookie, as `ss -e` and SO_COOKIE show it
----@field cgroup integer cgroup v2 id of the socket
----@field task_cgroup integer that of the process when it got the socket; 0: unknown
----@field netns_cookie integer of the namespace, never used again; 0: unknown
----@field pod? string whose it is, as are namespace, container, image, pod_uid, runtime, sidecar: see bpfnet.pod
----@field saddr string address of this host's socket
----@field daddr string address of the peer
----@field pid integer process that owns the socket
----@field tid integer thread that connected or accepted
----@field uid integer user of that process
----@field netns integer inode of the network namespace
----@field cpu integer where the event happened
----@field sport integer port of this host's socket
----@field dport integer port of the peer
----@field comm string name of the owning process
----@field family "ipv4"|"ipv6"
----@field owner "connect"|"accept"|"scan"|"unknown" how the owner is known
+---@field pod? string whose it is: see bpfnet.pod. All of these are nil outside of containers
+---@field namespace? string
+---@field container? string
+---@field image? string
+---@field pod_uid? string
+---@field runtime? string
+---@field sidecar? boolean
 local Event = {}
 
 ---Returns the event as a JSON object, integers exact, unknown fields as null.
 ---@return string
 function Event:json() end
-
----@class bpf.TcpconnectEvent: bpf.Event
----@field latency_ns? integer SYN sent to the outcome; nil if no SYN was sent or seen
----@field error? string nil, or the errno's name; ECANCELED: closed before there was an outcome
-
----@class bpf.TcpacceptEvent: bpf.Event
----@field queue_ns? integer time in the accept queue: established to accepted
----@field backlog? integer connections left in the accept queue
----@field backlog_max? integer length of the accept queue
-
----@class bpf.TcpcloseEvent: bpf.Event
----@field rx_bytes integer payload received
----@field tx_bytes integer payload sent, retransmissions not counted
----@field duration_ns? integer SYN sent (or connection accepted by the kernel) to the end
----@field srtt_us integer smoothed round-trip time at the end
----@field retrans integer segments retransmitted
----@field segs_in integer
----@field segs_out integer
----@field closer_pid integer process that closed or shut down this side first; 0: none did
----@field closer_comm string
----@field ended "fin"|"rst_sent"|"rst_received"|"timeout"|"aborted"|"error"
----@field closed_by "local"|"remote"|"kernel"|"unknown" whose FIN or RST came first
----@field side "connect"|"accept"|"unknown"
----@field old boolean began before the probe did, so has no duration
 
 ---A map of a probe: `map[key]`, `map[key] = value`, `map[key] = nil`, `for k, v in pairs(map)`. Keys
 ---and values are numbers, or tables of the struct's fields; a per-CPU map gives a list of values and
@@ -132,7 +105,6 @@ function Map:clear() end
 ---@field fields string[] of its event, in order
 ---@field maps table<string, bpf.Map> by name; of a probe that is loaded
 ---@field points? bpf.PointInfo[] as they are now; nil for a probe that has none
----@field background fun(self): bpf.Probe its events go on coming, but bpf.run() does not wait for them alone
 local Probe = {}
 
 ---Attaches a probe that was loaded or detached. Raises if the kernel refuses.
@@ -146,6 +118,10 @@ function Probe:detach() end
 
 ---Ends it for good, as garbage collection and a <close> variable do. May be called twice.
 function Probe:close() end
+
+---Its events go on coming, but bpf.run() does not wait for them alone.
+---@return bpf.Probe self
+function Probe:background() end
 
 ---Replaces the handler.
 ---@param on_event? function nil: events are counted but go nowhere
@@ -205,8 +181,11 @@ function Probe:stats() end
 function Probe:inject(event) end
 
 ---@class bpf.Timer
----@field background fun(self): bpf.Timer it goes on, but bpf.run() does not wait for it alone
 local Timer = {}
+
+---It goes on, but bpf.run() does not wait for it alone.
+---@return bpf.Timer self
+function Timer:background() end
 
 ---Stops the timer for good. May be called twice.
 function Timer:close() end
@@ -292,35 +271,6 @@ function Aggregate:close() end
 ---@return bpf.Aggregate
 function bpf.aggregate(opts) end
 
----Opens, filters and attaches a probe. A handler whose first parameter is named like a field of the
----event gets fields as arguments, in the order of its parameters; all others get a table. Raises with
----the reason and a hint if the probe is unknown, an option is wrong, or the kernel refuses.
----@param name string see `bpfnet probes`
----@param opts? bpf.Opts
----@param on_event? function
----@return bpf.Probe
----@overload fun(name: string, on_event: function): bpf.Probe
----@overload fun(name: "tcpconnect", opts?: bpf.Opts, f: fun(ev: bpf.TcpconnectEvent)): bpf.Probe
----@overload fun(name: "tcpaccept", opts?: bpf.Opts, f: fun(ev: bpf.TcpacceptEvent)): bpf.Probe
----@overload fun(name: "tcpclose", opts?: bpf.Opts, f: fun(ev: bpf.TcpcloseEvent)): bpf.Probe
-function bpf.attach(name, opts, on_event) end
-
----Like attach(), but tells instead of raising.
----@param name string
----@param opts? bpf.Opts
----@param on_event? function
----@return bpf.Probe? probe nil if that failed
----@return string? message
----@return string? code name of the errno, as "EPERM"; nil for a mistake in the call
-function bpf.try_attach(name, opts, on_event) end
-
----Like attach() without attaching: for probe:inject(), or to attach later.
----@param name string also a path with a slash, of an object file of one's own
----@param opts? bpf.Opts
----@param on_event? function
----@return bpf.Probe
-function bpf.load(name, opts, on_event) end
-
 ---A program of a probe. Those with the same `what` and another `way` are alternatives.
 ---@class bpf.WayInfo
 ---@field program string
@@ -340,12 +290,20 @@ function bpf.load(name, opts, on_event) end
 ---@field where string functions or tracepoint in use, or ""
 ---@field why string why it is not seen, or ""
 
+---@class bpf.FieldInfo
+---@field name string
+---@field type string for the eye: "integer", "address", "errno name", …
+---@field doc string
+---@field optional boolean it may be nil
+---@field values? string[] names that it may have
+---@field entry? bpf.FieldInfo[] of a list: what each entry has
+
 ---@class bpf.ProbeInfo
 ---@field name string
 ---@field doc? string
 ---@field available? boolean
 ---@field why? string why it is not
----@field fields? { name: string, type: string, doc: string }[]
+---@field fields? bpf.FieldInfo[]
 ---@field filters? string[]
 ---@field ways? bpf.WayInfo[]
 ---@field points? bpf.PointInfo[] all of them, of a probe that has points
@@ -396,5 +354,8 @@ function bpf.log(level, format, ...) end
 ---@param order? string[] members of the object that come first, null if it lacks them
 ---@return string
 function bpf.json(value, order) end
+
+---@type bpf
+_G.bpf = bpf
 
 return bpf

@@ -3,6 +3,9 @@
 -- luacheck: ignore
 -- Annotations of bpf.http, which belongs to _meta.lua.
 
+---@class bpf
+local bpf = {}
+
 ---A request from the loop: see lua/http.md.
 ---@class bpf.HttpOpts
 ---@field url string http://... or https://...

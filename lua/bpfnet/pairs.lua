@@ -60,10 +60,18 @@ local DEFAULTS = {
   max_conns = 65536,
 }
 
----Makes a pairing. identify(ev): whose socket that is, called once for each socket: a table with `pod_uid`
----or `pod` where it is one of a pod's. is_proxy(who, ev): whether what it accepts it sends on.
----@param opts { identify: function, is_proxy: function, on_request: fun(r: bpfnet.pairs.Request),
----  wait: number?, patience: number?, max_pending: integer?, max_conns: integer? } seconds, events, sockets
+---@class bpfnet.pairs.Opts
+---@field identify function whose socket an event's is, called once for each: a table with `pod_uid` or `pod`
+---  where it is one of a pod's
+---@field is_proxy function of that and the event: whether what it accepts it sends on
+---@field on_request fun(r: bpfnet.pairs.Request)
+---@field wait? number seconds
+---@field patience? number seconds
+---@field max_pending? integer events
+---@field max_conns? integer sockets
+
+---Makes a pairing.
+---@param opts bpfnet.pairs.Opts
 ---@return bpfnet.Pairs
 function pairing.new(opts)
   local self = setmetatable({

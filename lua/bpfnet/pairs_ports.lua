@@ -82,10 +82,16 @@ function ports.merge(into, from)
   end
 end
 
+---@class bpfnet.pairs.PortsSum
+---@field accept bpfnet.Hist ns
+---@field connect bpfnet.Hist ns
+---@field backlog? integer connections
+---@field backlog_max? integer connections
+---@field redirected integer bytes
+
 ---Returns what all ports come to: distributions of both kinds, the longest queue, what was redirected.
 ---@param all bpfnet.pairs.Ports
----@return { accept: bpfnet.Hist, connect: bpfnet.Hist, backlog: integer?, backlog_max: integer?,
----  redirected: integer } sum ns, connections, bytes
+---@return bpfnet.pairs.PortsSum sum
 function ports.sum(all)
   local sum = { accept = hist.new({ unit = "ns" }), connect = hist.new({ unit = "ns" }), redirected = 0 }
   for _, record in ipairs(all.list) do

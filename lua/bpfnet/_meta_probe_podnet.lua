@@ -1,0 +1,90 @@
+-- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+---@meta bpfnet_podnet
+-- luacheck: ignore
+-- The probe podnet. Made by `make meta`.
+
+---A packet's way through this host, one event per point.
+---@class bpf.PodnetEvent: bpf.Event
+---@field ts_ns integer time of the event, CLOCK_MONOTONIC
+---@field trace integer the packet's number: the same at all points, for clones and parts too
+---@field skb integer address of the struct sk_buff
+---@field cookie integer cookie of the socket that sends it, or later gets it; 0: none known
+---@field cgroup integer cgroup v2 id of that socket
+---@field netns_cookie integer the namespace's cookie, which is never used again; 0: unknown
+---@field saddr string source address in the packet, as it is at this point
+---@field daddr string destination address in the packet
+---@field seq integer TCP sequence number
+---@field ack_seq integer TCP acknowledgement number
+---@field sport integer source port of TCP and UDP
+---@field dport integer destination port of TCP and UDP
+---@field icmp_id integer id of an ICMP echo
+---@field icmp_seq integer sequence number of an ICMP echo
+---@field ip_id integer IPv4 identification, or that of an IPv6 fragment
+---@field frag_off integer bytes that a fragment begins at, plus 1 if more follow; 0: no fragment
+---@field ip_len integer length that the IP header says; 0 for more than 65,535
+---@field family "other"|"arp"|"ipv4"|"ipv6" ipv4, ipv6, arp or other
+---@field proto "none"|"icmp"|"igmp"|"ipip"|"tcp"|"udp"|"ipv6"|"gre"|"esp"|"ah"|"icmpv6"|"sctp" tcp, udp, icmp, icmpv6, or the protocol's number
+---@field tcp_flags? string flags of TCP
+---@field icmp_type integer type of ICMP and ICMPv6
+---@field icmp_code integer code of ICMP and ICMPv6
+---@field ttl integer time to live, or hop limit
+---@field len integer bytes of the packet at this point, with the headers that it has here
+---@field mark integer skb->mark
+---@field netns integer inode of the network namespace
+---@field ifindex integer number of the network device
+---@field cpu integer where the event happened
+---@field pid integer process that sends it, or on the receiver's socket gets it; 0: not known
+---@field ether_type integer protocol of the frame
+---@field vlan integer VLAN id, 0: none
+---@field smac? string source address of the Ethernet frame
+---@field dmac? string destination address of the Ethernet frame
+---@field ifname string name of the network device
+---@field comm string name of that process
+---@field spent_ns? integer time in this hook, table or chain
+---@field table string iptables' or nftables' table
+---@field chain string nftables' base chain
+---@field hook "prerouting"|"input"|"forward"|"output"|"postrouting"|"ingress"|"none" prerouting, input, forward, output, postrouting or ingress
+---@field pf "none"|"inet"|"ipv4"|"arp"|"netdev"|"bridge"|"ipv6" ipv4, ipv6, bridge, arp, inet or netdev: whose hook it is
+---@field verdict "drop"|"accept"|"stolen"|"queue"|"repeat"|"none" accept, drop, stolen, queue or repeat
+---@field delta_ns integer time since the point before; 0 at the first
+---@field location? string where in the kernel it was dropped
+---@field reason? string why it was dropped; since 5.17
+---@field stack? string the kernel's stack, with stack = true
+---@field hop integer 1 for the packet's first point, 2 for the next, ...
+---@field point bpf.Point where the packet is
+---@field from bpf.Point the point before
+---@field context "unknown"|"task"|"softirq"|"hardirq" task, softirq or hardirq: what the CPU was doing
+---@field identity "first"|"same"|"moved"|"clone"|"copy"|"segment"|"fragment"|"encapsulated"|"decapsulated" how it is known that this is the same packet
+
+---@class bpf.PodnetFilter
+---@field pid? integer|integer[] process that sends it, or on the receiver's socket gets it; 0: not known
+---@field netns? integer|string|(integer|string)[] inode number, or a path like "/proc/1/ns/net"
+---@field ifname? string|string[] name of the network device
+---@field ifindex? integer|integer[] number of the network device
+---@field mark? integer|integer[] skb->mark
+---@field vlan? integer|integer[] VLAN id, 0: none
+---@field family? "other"|"arp"|"ipv4"|"ipv6"|("other"|"arp"|"ipv4"|"ipv6")[] ipv4, ipv6, arp or other
+---@field proto? "none"|"icmp"|"igmp"|"ipip"|"tcp"|"udp"|"ipv6"|"gre"|"esp"|"ah"|"icmpv6"|"sctp"|("none"|"icmp"|"igmp"|"ipip"|"tcp"|"udp"|"ipv6"|"gre"|"esp"|"ah"|"icmpv6"|"sctp")[] tcp, udp, icmp, icmpv6, or the protocol's number
+---@field sport? integer|integer[] source port of TCP and UDP
+---@field dport? integer|integer[] destination port of TCP and UDP
+---@field port? integer|integer[] sport or dport
+---@field saddr? string|string[] address or network, "10.0.0.0/8"
+---@field daddr? string|string[] likewise, of the other end
+---@field addr? string|string[] likewise, of either
+---@field pod? string|string[] "shop/cart-0" or the name alone, with * and ?
+---@field namespace? string|string[] with * and ?
+---@field container? string|string[] with * and ?
+---@field image? string|string[] with * and ?
+---@field runtime? string|string[] with * and ?
+---@field sidecar? boolean
+---@field label? table<string, string> once something tells the labels
+
+---@class bpf.PodnetOpts: bpf.Opts
+---@field filter? bpf.PodnetFilter
+---@field way? "tp_btf"
+---@field points? bpf.Point|bpf.PointGroup|(bpf.Point|bpf.PointGroup)[]
+
+---@class bpf.PodnetProbe: bpf.Probe
+---@field on_event fun(self: bpf.PodnetProbe, on_event?: fun(ev: bpf.PodnetEvent|bpf.PodnetPathEvent|bpf.PodnetSpanEvent, ...: any)): bpf.PodnetProbe
+---@field filter fun(self: bpf.PodnetProbe, filter?: bpf.PodnetFilter): bpf.PodnetFilter?
+---@field events fun(self: bpf.PodnetProbe, seconds?: number): fun(): bpf.PodnetEvent|bpf.PodnetPathEvent|bpf.PodnetSpanEvent

@@ -1,0 +1,110 @@
+-- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+---@meta bpfnet_podnet_path
+-- luacheck: ignore
+-- The probe podnet_path. Made by `make meta`.
+
+---@class bpf.PodnetPath.Hops
+---@field ts_ns integer time, CLOCK_MONOTONIC
+---@field delta_ns integer time since the point before; 0 at the first
+---@field spent_ns? integer time in the hook, table or chain, at netfilter's points
+---@field netns integer inode of the network namespace
+---@field ifindex integer number of the network device
+---@field ifname string name of the network device
+---@field table string iptables' or nftables' table
+---@field chain string nftables' base chain
+---@field cpu integer where it happened
+---@field point bpf.Point where the packet was
+---@field context "unknown"|"task"|"softirq"|"hardirq" task, softirq or hardirq
+---@field identity "first"|"same"|"moved"|"clone"|"copy"|"segment"|"fragment"|"encapsulated"|"decapsulated" how it is known that this is the same packet
+---@field hook "prerouting"|"input"|"forward"|"output"|"postrouting"|"ingress"|"none" netfilter's hook
+---@field verdict "drop"|"accept"|"stolen"|"queue"|"repeat"|"none" what netfilter said
+
+---A packet's whole way through this host, one event per packet.
+---@class bpf.PodnetPathEvent: bpf.Event
+---@field ts_ns integer time of the event, CLOCK_MONOTONIC
+---@field trace integer the packet's number: the same at all points, for clones and parts too
+---@field skb integer address of the struct sk_buff
+---@field cookie integer cookie of the socket that sends it, or later gets it; 0: none known
+---@field cgroup integer cgroup v2 id of that socket
+---@field netns_cookie integer the namespace's cookie, which is never used again; 0: unknown
+---@field saddr string source address in the packet, as it is at this point
+---@field daddr string destination address in the packet
+---@field seq integer TCP sequence number
+---@field ack_seq integer TCP acknowledgement number
+---@field sport integer source port of TCP and UDP
+---@field dport integer destination port of TCP and UDP
+---@field icmp_id integer id of an ICMP echo
+---@field icmp_seq integer sequence number of an ICMP echo
+---@field ip_id integer IPv4 identification, or that of an IPv6 fragment
+---@field frag_off integer bytes that a fragment begins at, plus 1 if more follow; 0: no fragment
+---@field ip_len integer length that the IP header says; 0 for more than 65,535
+---@field family "other"|"arp"|"ipv4"|"ipv6" ipv4, ipv6, arp or other
+---@field proto "none"|"icmp"|"igmp"|"ipip"|"tcp"|"udp"|"ipv6"|"gre"|"esp"|"ah"|"icmpv6"|"sctp" tcp, udp, icmp, icmpv6, or the protocol's number
+---@field tcp_flags? string flags of TCP
+---@field icmp_type integer type of ICMP and ICMPv6
+---@field icmp_code integer code of ICMP and ICMPv6
+---@field ttl integer time to live, or hop limit
+---@field len integer bytes of the packet at this point, with the headers that it has here
+---@field mark integer skb->mark
+---@field netns integer inode of the network namespace
+---@field ifindex integer number of the network device
+---@field cpu integer where the event happened
+---@field pid integer process that sends it, or on the receiver's socket gets it; 0: not known
+---@field ether_type integer protocol of the frame
+---@field vlan integer VLAN id, 0: none
+---@field smac? string source address of the Ethernet frame
+---@field dmac? string destination address of the Ethernet frame
+---@field ifname string name of the network device
+---@field comm string name of that process
+---@field spent_ns? integer time in this hook, table or chain
+---@field table string iptables' or nftables' table
+---@field chain string nftables' base chain
+---@field hook "prerouting"|"input"|"forward"|"output"|"postrouting"|"ingress"|"none" prerouting, input, forward, output, postrouting or ingress
+---@field pf "none"|"inet"|"ipv4"|"arp"|"netdev"|"bridge"|"ipv6" ipv4, ipv6, bridge, arp, inet or netdev: whose hook it is
+---@field verdict "drop"|"accept"|"stolen"|"queue"|"repeat"|"none" accept, drop, stolen, queue or repeat
+---@field first_ns integer time of the first point
+---@field duration_ns integer from the first point to the last
+---@field location? string where in the kernel it was dropped
+---@field reason? string why it was dropped; since 5.17
+---@field stack? string the kernel's stack at its end, with stack = true
+---@field first_saddr string source address at the first point, before any NAT
+---@field first_daddr string destination address at the first point
+---@field first_sport integer source port at the first point
+---@field first_dport integer destination port at the first point
+---@field nr_hops integer how many points are listed
+---@field hops_lost integer points that found no room in the list
+---@field ended "unseen"|"timeout"|"delivered"|"freed"|"dropped"|"merged" delivered, freed, dropped, merged; timeout or unseen: not known
+---@field hops bpf.PodnetPath.Hops[] the points
+
+---@class bpf.PodnetPathFilter
+---@field pid? integer|integer[] process that sends it, or on the receiver's socket gets it; 0: not known
+---@field netns? integer|string|(integer|string)[] inode number, or a path like "/proc/1/ns/net"
+---@field ifname? string|string[] name of the network device
+---@field ifindex? integer|integer[] number of the network device
+---@field mark? integer|integer[] skb->mark
+---@field vlan? integer|integer[] VLAN id, 0: none
+---@field family? "other"|"arp"|"ipv4"|"ipv6"|("other"|"arp"|"ipv4"|"ipv6")[] ipv4, ipv6, arp or other
+---@field proto? "none"|"icmp"|"igmp"|"ipip"|"tcp"|"udp"|"ipv6"|"gre"|"esp"|"ah"|"icmpv6"|"sctp"|("none"|"icmp"|"igmp"|"ipip"|"tcp"|"udp"|"ipv6"|"gre"|"esp"|"ah"|"icmpv6"|"sctp")[] tcp, udp, icmp, icmpv6, or the protocol's number
+---@field sport? integer|integer[] source port of TCP and UDP
+---@field dport? integer|integer[] destination port of TCP and UDP
+---@field port? integer|integer[] sport or dport
+---@field saddr? string|string[] address or network, "10.0.0.0/8"
+---@field daddr? string|string[] likewise, of the other end
+---@field addr? string|string[] likewise, of either
+---@field pod? string|string[] "shop/cart-0" or the name alone, with * and ?
+---@field namespace? string|string[] with * and ?
+---@field container? string|string[] with * and ?
+---@field image? string|string[] with * and ?
+---@field runtime? string|string[] with * and ?
+---@field sidecar? boolean
+---@field label? table<string, string> once something tells the labels
+
+---@class bpf.PodnetPathOpts: bpf.Opts
+---@field filter? bpf.PodnetPathFilter
+---@field way? "tp_btf"
+---@field points? bpf.Point|bpf.PointGroup|(bpf.Point|bpf.PointGroup)[]
+
+---@class bpf.PodnetPathProbe: bpf.Probe
+---@field on_event fun(self: bpf.PodnetPathProbe, on_event?: fun(ev: bpf.PodnetPathEvent, ...: any)): bpf.PodnetPathProbe
+---@field filter fun(self: bpf.PodnetPathProbe, filter?: bpf.PodnetPathFilter): bpf.PodnetPathFilter?
+---@field events fun(self: bpf.PodnetPathProbe, seconds?: number): fun(): bpf.PodnetPathEvent

@@ -1,0 +1,71 @@
+-- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+---@meta bpfnet_tcpclose
+-- luacheck: ignore
+-- The probe tcpclose. Made by `make meta`.
+
+---One event per connection end, with bytes, duration and cause.
+---@class bpf.TcpcloseEvent: bpf.Event
+---@field ts_ns integer time of the event, CLOCK_MONOTONIC
+---@field cookie integer the socket's cookie, as ss -e and SO_COOKIE show it
+---@field cgroup integer cgroup v2 id of the socket
+---@field task_cgroup integer cgroup v2 id of the process, when it got the socket; 0: unknown
+---@field netns_cookie integer the namespace's cookie, which is never used again; 0: unknown
+---@field saddr string address of this host's socket
+---@field daddr string address of the peer
+---@field pid integer process that owns the socket
+---@field tid integer thread that connected or accepted
+---@field uid integer user of that process
+---@field netns integer inode of the network namespace
+---@field cpu integer where the event happened
+---@field sport integer port of this host's socket
+---@field dport integer port of the peer
+---@field comm string name of the owning process
+---@field family "ipv4"|"ipv6" ipv4 (v4-mapped too) or ipv6
+---@field owner "unknown"|"connect"|"accept"|"scan"|"task" how the owner is known
+---@field rx_bytes integer payload received, also what a redirect carried past TCP
+---@field tx_bytes integer payload sent, retransmissions not counted; also what was redirected
+---@field rx_redirected_bytes integer how much of rx_bytes a redirect carried past TCP
+---@field tx_redirected_bytes integer how much of tx_bytes a redirect carried past TCP
+---@field rx_redirected_msgs integer in how many messages that came
+---@field tx_redirected_msgs integer in how many messages that went
+---@field duration_ns? integer SYN sent (or connection accepted by the kernel) to the end
+---@field srtt_us integer smoothed round-trip time at the end
+---@field retrans integer segments retransmitted
+---@field segs_in integer segments received; redirected payload makes none
+---@field segs_out integer segments sent; redirected payload makes none
+---@field closer_pid integer process that closed or shut down this side first; 0: none did
+---@field closer_comm string its name
+---@field ended "fin"|"rst_sent"|"rst_received"|"timeout"|"aborted"|"error" fin, rst_sent, rst_received, timeout, aborted or error
+---@field closed_by "unknown"|"local"|"remote"|"kernel" whose FIN or RST came first; kernel: it timed out
+---@field side "unknown"|"connect"|"accept" connect or accept; unknown for older connections
+---@field old boolean began before the probe did, so has no duration
+
+---@class bpf.TcpcloseFilter
+---@field pid? integer|integer[] process that owns the socket
+---@field tid? integer|integer[] thread that connected or accepted
+---@field uid? integer|integer[] user of that process
+---@field netns? integer|string|(integer|string)[] inode number, or a path like "/proc/1/ns/net"
+---@field cgroup? integer|string|(integer|string)[] id, or the path of a cgroup v2 directory
+---@field family? "ipv4"|"ipv6"|("ipv4"|"ipv6")[] ipv4 (v4-mapped too) or ipv6
+---@field sport? integer|integer[] port of this host's socket
+---@field dport? integer|integer[] port of the peer
+---@field port? integer|integer[] sport or dport
+---@field comm? string|string[] name of the process, 15 bytes of which count
+---@field saddr? string|string[] address or network, "10.0.0.0/8"
+---@field daddr? string|string[] likewise, of the other end
+---@field addr? string|string[] likewise, of either
+---@field pod? string|string[] "shop/cart-0" or the name alone, with * and ?
+---@field namespace? string|string[] with * and ?
+---@field container? string|string[] with * and ?
+---@field image? string|string[] with * and ?
+---@field runtime? string|string[] with * and ?
+---@field sidecar? boolean
+---@field label? table<string, string> once something tells the labels
+
+---@class bpf.TcpcloseOpts: bpf.Opts
+---@field filter? bpf.TcpcloseFilter
+
+---@class bpf.TcpcloseProbe: bpf.Probe
+---@field on_event fun(self: bpf.TcpcloseProbe, on_event?: fun(ev: bpf.TcpcloseEvent, ...: any)): bpf.TcpcloseProbe
+---@field filter fun(self: bpf.TcpcloseProbe, filter?: bpf.TcpcloseFilter): bpf.TcpcloseFilter?
+---@field events fun(self: bpf.TcpcloseProbe, seconds?: number): fun(): bpf.TcpcloseEvent

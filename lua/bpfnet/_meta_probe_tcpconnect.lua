@@ -1,0 +1,57 @@
+-- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+---@meta bpfnet_tcpconnect
+-- luacheck: ignore
+-- The probe tcpconnect. Made by `make meta`.
+
+---One event per connect attempt, also failed ones.
+---@class bpf.TcpconnectEvent: bpf.Event
+---@field ts_ns integer time of the event, CLOCK_MONOTONIC
+---@field cookie integer the socket's cookie, as ss -e and SO_COOKIE show it
+---@field cgroup integer cgroup v2 id of the socket
+---@field task_cgroup integer cgroup v2 id of the process, when it got the socket; 0: unknown
+---@field netns_cookie integer the namespace's cookie, which is never used again; 0: unknown
+---@field saddr string address of this host's socket
+---@field daddr string address of the peer
+---@field pid integer process that owns the socket
+---@field tid integer thread that connected or accepted
+---@field uid integer user of that process
+---@field netns integer inode of the network namespace
+---@field cpu integer where the event happened
+---@field sport integer port of this host's socket
+---@field dport integer port of the peer
+---@field comm string name of the owning process
+---@field family "ipv4"|"ipv6" ipv4 (v4-mapped too) or ipv6
+---@field owner "unknown"|"connect"|"accept"|"scan"|"task" how the owner is known
+---@field latency_ns? integer SYN to the outcome; nil if it failed before (no route), is older, or its end was missed
+---@field error? string nil, or why it failed; ECANCELED: closed before there was an outcome
+
+---@class bpf.TcpconnectFilter
+---@field pid? integer|integer[] process that owns the socket
+---@field tid? integer|integer[] thread that connected or accepted
+---@field uid? integer|integer[] user of that process
+---@field netns? integer|string|(integer|string)[] inode number, or a path like "/proc/1/ns/net"
+---@field cgroup? integer|string|(integer|string)[] id, or the path of a cgroup v2 directory
+---@field family? "ipv4"|"ipv6"|("ipv4"|"ipv6")[] ipv4 (v4-mapped too) or ipv6
+---@field sport? integer|integer[] port of this host's socket
+---@field dport? integer|integer[] port of the peer
+---@field port? integer|integer[] sport or dport
+---@field comm? string|string[] name of the process, 15 bytes of which count
+---@field saddr? string|string[] address or network, "10.0.0.0/8"
+---@field daddr? string|string[] likewise, of the other end
+---@field addr? string|string[] likewise, of either
+---@field pod? string|string[] "shop/cart-0" or the name alone, with * and ?
+---@field namespace? string|string[] with * and ?
+---@field container? string|string[] with * and ?
+---@field image? string|string[] with * and ?
+---@field runtime? string|string[] with * and ?
+---@field sidecar? boolean
+---@field label? table<string, string> once something tells the labels
+
+---@class bpf.TcpconnectOpts: bpf.Opts
+---@field filter? bpf.TcpconnectFilter
+---@field way? "fexit"|"kretprobe"|"tp"
+
+---@class bpf.TcpconnectProbe: bpf.Probe
+---@field on_event fun(self: bpf.TcpconnectProbe, on_event?: fun(ev: bpf.TcpconnectEvent, ...: any)): bpf.TcpconnectProbe
+---@field filter fun(self: bpf.TcpconnectProbe, filter?: bpf.TcpconnectFilter): bpf.TcpconnectFilter?
+---@field events fun(self: bpf.TcpconnectProbe, seconds?: number): fun(): bpf.TcpconnectEvent

@@ -1,0 +1,74 @@
+-- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+---@meta bpfnet_tcprequest
+-- luacheck: ignore
+-- The probe tcprequest. Made by `make meta`.
+
+---One event per request and response on a TCP connection, at each end.
+---@class bpf.TcprequestEvent: bpf.Event
+---@field ts_ns integer time of the event, CLOCK_MONOTONIC
+---@field cookie integer the socket's cookie, as ss -e and SO_COOKIE show it
+---@field cgroup integer cgroup v2 id of the socket
+---@field task_cgroup integer cgroup v2 id of the process, when it got the socket; 0: unknown
+---@field netns_cookie integer the namespace's cookie, which is never used again; 0: unknown
+---@field saddr string address of this host's socket
+---@field daddr string address of the peer
+---@field pid integer process that owns the socket
+---@field tid integer thread that connected or accepted
+---@field uid integer user of that process
+---@field netns integer inode of the network namespace
+---@field cpu integer where the event happened
+---@field sport integer port of this host's socket
+---@field dport integer port of the peer
+---@field comm string name of the owning process
+---@field family "ipv4"|"ipv6" ipv4 (v4-mapped too) or ipv6
+---@field owner "unknown"|"connect"|"accept"|"scan"|"task" how the owner is known
+---@field start_ns integer first byte: handed to the kernel (connect side), read by the process (accept)
+---@field ttfb_ns? integer start to the first byte of the response: read, or handed to the kernel
+---@field total_ns integer start to the last byte of the response; unanswered: to the end
+---@field request_ns integer first to last byte of the request
+---@field idle_ns? integer end of the response before to the start; the first has none
+---@field unread_ns? integer how long the first bytes lay unread: of the request (accept), response (connect)
+---@field request_bytes integer bytes from the connecting side
+---@field response_bytes integer bytes from the accepting side
+---@field via_cookie integer the request that this thread had read last, by cookie and nth; 0: none
+---@field via_nth integer see via_cookie; for requests that the connecting side sends
+---@field nth integer number on this connection, 1 for the first that was seen
+---@field srtt_us integer smoothed round-trip time
+---@field side "unknown"|"connect"|"accept" connect (sent the request) or accept (read it)
+---@field outcome "answered"|"unanswered" answered or unanswered
+---@field ended "next"|"idle"|"closed"|"reset"|"detached" what told that it was over: next, idle, closed, reset, detached
+---@field old boolean the connection is older than the tracer
+---@field pipelined boolean more of the request or another came before the response was complete
+---@field duplex boolean both sides send at once, again and again: the times mean nothing
+---@field continued boolean no request: a response that went on after it was told (idle)
+
+---@class bpf.TcprequestFilter
+---@field pid? integer|integer[] process that owns the socket
+---@field tid? integer|integer[] thread that connected or accepted
+---@field uid? integer|integer[] user of that process
+---@field netns? integer|string|(integer|string)[] inode number, or a path like "/proc/1/ns/net"
+---@field cgroup? integer|string|(integer|string)[] id, or the path of a cgroup v2 directory
+---@field family? "ipv4"|"ipv6"|("ipv4"|"ipv6")[] ipv4 (v4-mapped too) or ipv6
+---@field sport? integer|integer[] port of this host's socket
+---@field dport? integer|integer[] port of the peer
+---@field port? integer|integer[] sport or dport
+---@field comm? string|string[] name of the process, 15 bytes of which count
+---@field saddr? string|string[] address or network, "10.0.0.0/8"
+---@field daddr? string|string[] likewise, of the other end
+---@field addr? string|string[] likewise, of either
+---@field pod? string|string[] "shop/cart-0" or the name alone, with * and ?
+---@field namespace? string|string[] with * and ?
+---@field container? string|string[] with * and ?
+---@field image? string|string[] with * and ?
+---@field runtime? string|string[] with * and ?
+---@field sidecar? boolean
+---@field label? table<string, string> once something tells the labels
+
+---@class bpf.TcprequestOpts: bpf.Opts
+---@field filter? bpf.TcprequestFilter
+---@field way? "fentry"|"kprobe"|"tp"
+
+---@class bpf.TcprequestProbe: bpf.Probe
+---@field on_event fun(self: bpf.TcprequestProbe, on_event?: fun(ev: bpf.TcprequestEvent, ...: any)): bpf.TcprequestProbe
+---@field filter fun(self: bpf.TcprequestProbe, filter?: bpf.TcprequestFilter): bpf.TcprequestFilter?
+---@field events fun(self: bpf.TcprequestProbe, seconds?: number): fun(): bpf.TcprequestEvent

@@ -1,0 +1,153 @@
+-- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+---@meta bpfnet_probes
+-- luacheck: ignore
+-- How probes are attached, with the types of each. Made by `make meta`.
+
+---@class bpf
+local bpf = {}
+
+---@alias bpf.Point
+---| "netif_rx"
+---| "napi_gro_receive"
+---| "netif_receive_skb"
+---| "packet_rcv"
+---| "tpacket_rcv"
+---| "br_handle_frame"
+---| "br_nf_pre_routing"
+---| "br_nf_pre_routing_finish"
+---| "br_handle_frame_finish"
+---| "br_pass_frame_up"
+---| "br_netif_receive_skb"
+---| "br_forward"
+---| "deliver_clone"
+---| "__br_forward"
+---| "br_nf_forward"
+---| "br_nf_forward_finish"
+---| "br_forward_finish"
+---| "br_nf_post_routing"
+---| "br_nf_dev_queue_xmit"
+---| "ip_rcv"
+---| "ip_rcv_finish"
+---| "ip_local_deliver"
+---| "ip_forward"
+---| "ip_local_out"
+---| "ip_output"
+---| "ip_finish_output"
+---| "ipv6_rcv"
+---| "ip6_rcv_finish"
+---| "ip6_input"
+---| "ip6_forward"
+---| "ip6_local_out"
+---| "ip6_output"
+---| "ip6_finish_output"
+---| "nf_hook_slow"
+---| "ipt_do_table"
+---| "nft_do_chain"
+---| "net_dev_queue"
+---| "qdisc_enqueue"
+---| "qdisc_dequeue"
+---| "net_dev_start_xmit"
+---| "tcp_v4_rcv"
+---| "tcp_v6_rcv"
+---| "tcp_rcv_established"
+---| "udp_rcv"
+---| "udpv6_rcv"
+---| "icmp_rcv"
+---| "icmpv6_rcv"
+---| "sock_queue"
+---| "sock_read"
+---| "delivered"
+---| "freed"
+---| "dropped"
+---| "merged"
+---| "__kfree_skb"
+---| "skb_clone"
+---| "skb_copy"
+---| "ip_frag_next"
+---| "ip_do_fragment"
+---| "skb_segment"
+
+---@alias bpf.PointGroup
+---| "bridge"
+---| "device"
+---| "end"
+---| "ip"
+---| "netfilter"
+---| "packet"
+---| "qdisc"
+---| "socket"
+---| "transport"
+---| "all"
+
+---Opens, filters and attaches a probe. A handler whose first parameter is named like a field of the
+---event gets fields as arguments, in the order of its parameters; all others get a table. Raises with
+---the reason and a hint if the probe is unknown, an option is wrong, or the kernel refuses.
+---@param name string see `bpfnet probes`
+---@param opts? bpf.Opts
+---@param on_event? function
+---@return bpf.Probe
+---@overload fun(name: "cgroups", opts?: bpf.CgroupsOpts, on_event?: fun(ev: bpf.CgroupsEvent, ...: any)): bpf.CgroupsProbe
+---@overload fun(name: "cgroups", on_event?: fun(ev: bpf.CgroupsEvent, ...: any)): bpf.CgroupsProbe
+---@overload fun(name: "podnet", opts?: bpf.PodnetOpts, on_event?: fun(ev: bpf.PodnetEvent|bpf.PodnetPathEvent|bpf.PodnetSpanEvent, ...: any)): bpf.PodnetProbe
+---@overload fun(name: "podnet", on_event?: fun(ev: bpf.PodnetEvent|bpf.PodnetPathEvent|bpf.PodnetSpanEvent, ...: any)): bpf.PodnetProbe
+---@overload fun(name: "podnet_path", opts?: bpf.PodnetPathOpts, on_event?: fun(ev: bpf.PodnetPathEvent, ...: any)): bpf.PodnetPathProbe
+---@overload fun(name: "podnet_path", on_event?: fun(ev: bpf.PodnetPathEvent, ...: any)): bpf.PodnetPathProbe
+---@overload fun(name: "podnet_span", opts?: bpf.PodnetSpanOpts, on_event?: fun(ev: bpf.PodnetSpanEvent, ...: any)): bpf.PodnetSpanProbe
+---@overload fun(name: "podnet_span", on_event?: fun(ev: bpf.PodnetSpanEvent, ...: any)): bpf.PodnetSpanProbe
+---@overload fun(name: "tcpaccept", opts?: bpf.TcpacceptOpts, on_event?: fun(ev: bpf.TcpacceptEvent, ...: any)): bpf.TcpacceptProbe
+---@overload fun(name: "tcpaccept", on_event?: fun(ev: bpf.TcpacceptEvent, ...: any)): bpf.TcpacceptProbe
+---@overload fun(name: "tcpclose", opts?: bpf.TcpcloseOpts, on_event?: fun(ev: bpf.TcpcloseEvent, ...: any)): bpf.TcpcloseProbe
+---@overload fun(name: "tcpclose", on_event?: fun(ev: bpf.TcpcloseEvent, ...: any)): bpf.TcpcloseProbe
+---@overload fun(name: "tcpconnect", opts?: bpf.TcpconnectOpts, on_event?: fun(ev: bpf.TcpconnectEvent, ...: any)): bpf.TcpconnectProbe
+---@overload fun(name: "tcpconnect", on_event?: fun(ev: bpf.TcpconnectEvent, ...: any)): bpf.TcpconnectProbe
+---@overload fun(name: "tcprequest", opts?: bpf.TcprequestOpts, on_event?: fun(ev: bpf.TcprequestEvent, ...: any)): bpf.TcprequestProbe
+---@overload fun(name: "tcprequest", on_event?: fun(ev: bpf.TcprequestEvent, ...: any)): bpf.TcprequestProbe
+function bpf.attach(name, opts, on_event) end
+
+---Like attach(), but tells instead of raising.
+---@param name string
+---@param opts? bpf.Opts
+---@param on_event? function
+---@return bpf.Probe? probe nil if that failed
+---@return string? message
+---@return string? code name of the errno, as "EPERM"; nil for a mistake in the call
+---@overload fun(name: "cgroups", opts?: bpf.CgroupsOpts, on_event?: fun(ev: bpf.CgroupsEvent, ...: any)): bpf.CgroupsProbe?, string?, string?
+---@overload fun(name: "cgroups", on_event?: fun(ev: bpf.CgroupsEvent, ...: any)): bpf.CgroupsProbe?, string?, string?
+---@overload fun(name: "podnet", opts?: bpf.PodnetOpts, on_event?: fun(ev: bpf.PodnetEvent|bpf.PodnetPathEvent|bpf.PodnetSpanEvent, ...: any)): bpf.PodnetProbe?, string?, string?
+---@overload fun(name: "podnet", on_event?: fun(ev: bpf.PodnetEvent|bpf.PodnetPathEvent|bpf.PodnetSpanEvent, ...: any)): bpf.PodnetProbe?, string?, string?
+---@overload fun(name: "podnet_path", opts?: bpf.PodnetPathOpts, on_event?: fun(ev: bpf.PodnetPathEvent, ...: any)): bpf.PodnetPathProbe?, string?, string?
+---@overload fun(name: "podnet_path", on_event?: fun(ev: bpf.PodnetPathEvent, ...: any)): bpf.PodnetPathProbe?, string?, string?
+---@overload fun(name: "podnet_span", opts?: bpf.PodnetSpanOpts, on_event?: fun(ev: bpf.PodnetSpanEvent, ...: any)): bpf.PodnetSpanProbe?, string?, string?
+---@overload fun(name: "podnet_span", on_event?: fun(ev: bpf.PodnetSpanEvent, ...: any)): bpf.PodnetSpanProbe?, string?, string?
+---@overload fun(name: "tcpaccept", opts?: bpf.TcpacceptOpts, on_event?: fun(ev: bpf.TcpacceptEvent, ...: any)): bpf.TcpacceptProbe?, string?, string?
+---@overload fun(name: "tcpaccept", on_event?: fun(ev: bpf.TcpacceptEvent, ...: any)): bpf.TcpacceptProbe?, string?, string?
+---@overload fun(name: "tcpclose", opts?: bpf.TcpcloseOpts, on_event?: fun(ev: bpf.TcpcloseEvent, ...: any)): bpf.TcpcloseProbe?, string?, string?
+---@overload fun(name: "tcpclose", on_event?: fun(ev: bpf.TcpcloseEvent, ...: any)): bpf.TcpcloseProbe?, string?, string?
+---@overload fun(name: "tcpconnect", opts?: bpf.TcpconnectOpts, on_event?: fun(ev: bpf.TcpconnectEvent, ...: any)): bpf.TcpconnectProbe?, string?, string?
+---@overload fun(name: "tcpconnect", on_event?: fun(ev: bpf.TcpconnectEvent, ...: any)): bpf.TcpconnectProbe?, string?, string?
+---@overload fun(name: "tcprequest", opts?: bpf.TcprequestOpts, on_event?: fun(ev: bpf.TcprequestEvent, ...: any)): bpf.TcprequestProbe?, string?, string?
+---@overload fun(name: "tcprequest", on_event?: fun(ev: bpf.TcprequestEvent, ...: any)): bpf.TcprequestProbe?, string?, string?
+function bpf.try_attach(name, opts, on_event) end
+
+---Like attach() without attaching: for probe:inject(), or to attach later.
+---@param name string also a path with a slash, of an object file of one's own
+---@param opts? bpf.Opts
+---@param on_event? function
+---@return bpf.Probe
+---@overload fun(name: "cgroups", opts?: bpf.CgroupsOpts, on_event?: fun(ev: bpf.CgroupsEvent, ...: any)): bpf.CgroupsProbe
+---@overload fun(name: "cgroups", on_event?: fun(ev: bpf.CgroupsEvent, ...: any)): bpf.CgroupsProbe
+---@overload fun(name: "podnet", opts?: bpf.PodnetOpts, on_event?: fun(ev: bpf.PodnetEvent|bpf.PodnetPathEvent|bpf.PodnetSpanEvent, ...: any)): bpf.PodnetProbe
+---@overload fun(name: "podnet", on_event?: fun(ev: bpf.PodnetEvent|bpf.PodnetPathEvent|bpf.PodnetSpanEvent, ...: any)): bpf.PodnetProbe
+---@overload fun(name: "podnet_path", opts?: bpf.PodnetPathOpts, on_event?: fun(ev: bpf.PodnetPathEvent, ...: any)): bpf.PodnetPathProbe
+---@overload fun(name: "podnet_path", on_event?: fun(ev: bpf.PodnetPathEvent, ...: any)): bpf.PodnetPathProbe
+---@overload fun(name: "podnet_span", opts?: bpf.PodnetSpanOpts, on_event?: fun(ev: bpf.PodnetSpanEvent, ...: any)): bpf.PodnetSpanProbe
+---@overload fun(name: "podnet_span", on_event?: fun(ev: bpf.PodnetSpanEvent, ...: any)): bpf.PodnetSpanProbe
+---@overload fun(name: "tcpaccept", opts?: bpf.TcpacceptOpts, on_event?: fun(ev: bpf.TcpacceptEvent, ...: any)): bpf.TcpacceptProbe
+---@overload fun(name: "tcpaccept", on_event?: fun(ev: bpf.TcpacceptEvent, ...: any)): bpf.TcpacceptProbe
+---@overload fun(name: "tcpclose", opts?: bpf.TcpcloseOpts, on_event?: fun(ev: bpf.TcpcloseEvent, ...: any)): bpf.TcpcloseProbe
+---@overload fun(name: "tcpclose", on_event?: fun(ev: bpf.TcpcloseEvent, ...: any)): bpf.TcpcloseProbe
+---@overload fun(name: "tcpconnect", opts?: bpf.TcpconnectOpts, on_event?: fun(ev: bpf.TcpconnectEvent, ...: any)): bpf.TcpconnectProbe
+---@overload fun(name: "tcpconnect", on_event?: fun(ev: bpf.TcpconnectEvent, ...: any)): bpf.TcpconnectProbe
+---@overload fun(name: "tcprequest", opts?: bpf.TcprequestOpts, on_event?: fun(ev: bpf.TcprequestEvent, ...: any)): bpf.TcprequestProbe
+---@overload fun(name: "tcprequest", on_event?: fun(ev: bpf.TcprequestEvent, ...: any)): bpf.TcprequestProbe
+function bpf.load(name, opts, on_event) end
