@@ -175,7 +175,7 @@ describe("bpf.aggregate()", function()
     agg:add("wget", nil, 2)
     assert.are.equal("Aggregate by comm, dport: 2 keys\n  comm=curl dport=80 count=1 sum.n=5 max.n=5\n"
       .. "  (other) count=1 sum.n=2 max.n=2", tostring(agg))
-    assert.is_nil(agg.nothing)
+    assert.has_error(function() return agg.nothing end, 'an Aggregate has no "nothing"')
   end)
 end)
 

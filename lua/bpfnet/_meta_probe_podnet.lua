@@ -81,7 +81,6 @@
 
 ---@class bpf.PodnetOpts: bpf.Opts
 ---@field filter? bpf.PodnetFilter
----@field way? "tp_btf"
 ---@field points? bpf.Point|bpf.PointGroup|(bpf.Point|bpf.PointGroup)[]
 
 ---@class bpf.PodnetProbe: bpf.Probe

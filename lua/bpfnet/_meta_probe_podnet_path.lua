@@ -101,7 +101,6 @@
 
 ---@class bpf.PodnetPathOpts: bpf.Opts
 ---@field filter? bpf.PodnetPathFilter
----@field way? "tp_btf"
 ---@field points? bpf.Point|bpf.PointGroup|(bpf.Point|bpf.PointGroup)[]
 
 ---@class bpf.PodnetPathProbe: bpf.Probe

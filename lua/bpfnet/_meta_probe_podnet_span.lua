@@ -72,7 +72,6 @@
 
 ---@class bpf.PodnetSpanOpts: bpf.Opts
 ---@field filter? bpf.PodnetSpanFilter
----@field way? "tp_btf"
 ---@field points? bpf.Point|bpf.PointGroup|(bpf.Point|bpf.PointGroup)[]
 
 ---@class bpf.PodnetSpanProbe: bpf.Probe

@@ -108,9 +108,13 @@ local function add_filter(lines, probe, aliases)
   end
 end
 
--- The ways to hook that there is a choice between.
+-- The ways to hook that there is a choice between. Which of them points have is the kernel's matter, and not
+-- told here: the text must be the same everywhere.
 local function way_names(probe)
   local seen, list = { [""] = true }, {}
+  if probe.points then
+    return list
+  end
   for _, way in ipairs(probe.ways) do
     if not seen[way.way] then
       seen[way.way] = true
