@@ -127,10 +127,11 @@ end
 function TAGS.type(r) r:union() end
 function TAGS.meta() end
 
--- The parameters that are documented are those that the function has, in their order.
+-- The parameters that are documented are those that the function has, in their order; "..." may be left out.
 local function check_params(found, name, args)
   local list = {}
   for arg in args:gmatch("[%w_.]+") do list[#list + 1] = arg end
+  if list[#list] == "..." and found.params[#found.params] ~= "..." then list[#list] = nil end
   if #found.params > 0 and table.concat(found.params, ",") ~= table.concat(list, ",") then
     error(("%s has the parameters %s, documented are %s"):format(name, table.concat(list, ","),
       table.concat(found.params, ",")), 0)
