@@ -124,6 +124,14 @@ function TAGS.alias(r, found)
   end
 end
 
+-- A name that stands for a type; strictly it does so up to the function only.
+function TAGS.generic(r, found)
+  repeat
+    found.defined[r:expect("%u[%w_]*", "name")] = true
+    if r:accept(":") then r:union() end
+  until not r:accept(",")
+end
+
 function TAGS.type(r) r:union() end
 function TAGS.meta() end
 
