@@ -52,8 +52,11 @@ const char *lua_run_loop(lua_State *L, double seconds, const char *where)
 /* bpf.run([seconds]) -> "stopped" | "timeout" | "idle" | "interrupted" */
 static int l_run(lua_State *L)
 {
-	lua_Number seconds = luaL_optnumber(L, 1, -1);
+	lua_Number seconds;
 
+	if (!lua_isnoneornil(L, 1))
+		luax_expect(L, 1, LUA_TNUMBER, "bpf.run", "seconds");
+	seconds = luaL_optnumber(L, 1, -1);
 	if (!lua_isnoneornil(L, 1) && !(seconds >= 0 && seconds < 1e9))
 		luaL_error(L, "bpf.run: expected seconds from 0 to 1e9, got %s",
 			   luaL_tolstring(L, 1, NULL));
@@ -79,9 +82,17 @@ static int l_now(lua_State *L)
 static int l_log(lua_State *L)
 {
 	static const char *const levels[] = { "error", "warn", "info", "debug", NULL };
-	int level = luaL_checkoption(L, 1, NULL, levels);
+	int level = 0;
 
-	luaL_checkstring(L, 2);
+	luax_expect(L, 1, LUA_TSTRING, "bpf.log", "a level");
+	while (levels[level] && !str_eq(levels[level], lua_tostring(L, 1)))
+		level++;
+	if (!levels[level])
+		luaL_error(
+			L,
+			"bpf.log: expected \"error\", \"warn\", \"info\" or \"debug\", got \"%s\"",
+			lua_tostring(L, 1));
+	luax_expect(L, 2, LUA_TSTRING, "bpf.log", "a format");
 	lua_getglobal(L, "string");
 	lua_getfield(L, -1, "format");
 	lua_replace(L, 1);

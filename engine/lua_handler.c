@@ -312,7 +312,11 @@ static int end_events(lua_State *L)
 int lprobe_events(lua_State *L)
 {
 	struct lprobe *lp = lprobe_check(L, "probe:events");
-	double seconds = luaL_optnumber(L, 2, 0);
+	double seconds;
+
+	if (!lua_isnoneornil(L, 2))
+		luax_expect(L, 2, LUA_TNUMBER, "probe:events", "seconds");
+	seconds = luaL_optnumber(L, 2, 0);
 
 	lua_settop(L, 1);
 	luaL_unref(L, LUA_REGISTRYINDEX, lp->queue);

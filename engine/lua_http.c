@@ -76,7 +76,7 @@ static void close_request(lua_State *L, struct lrequest *lr)
 /* request:close(), __gc, __close */
 static int l_close(lua_State *L)
 {
-	close_request(L, luaL_checkudata(L, 1, REQUEST_CLASS));
+	close_request(L, luax_check_self(L, 1, REQUEST_CLASS, "request:close"));
 	return 0;
 }
 
@@ -203,7 +203,7 @@ int lua_http(lua_State *L)
 	struct lrequest *lr;
 	struct err err;
 
-	luaL_checktype(L, 1, LUA_TTABLE);
+	luax_expect(L, 1, LUA_TTABLE, "bpf.http", "a table of options");
 	lua_settop(L, 1);
 	http = client(L);
 	lr = lua_newuserdatauv(L, sizeof(*lr), 0); /* 2 */

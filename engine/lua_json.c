@@ -4,6 +4,7 @@
 #include "lua_json.h"
 #include "lua_json_event.h"
 #include "lua_json_text.h"
+#include "luax.h"
 #include "lua_list.h"
 
 #define MAX_DEPTH 64
@@ -218,9 +219,10 @@ void lua_json_push(lua_State *L, int index, int order)
 
 int lua_json(lua_State *L)
 {
-	luaL_checkany(L, 1);
+	if (lua_isnone(L, 1))
+		luaL_error(L, "bpf.json: expected a value, got nothing");
 	if (!lua_isnoneornil(L, 2))
-		luaL_checktype(L, 2, LUA_TTABLE);
+		luax_expect(L, 2, LUA_TTABLE, "bpf.json", "a list of names that come first");
 	lua_settop(L, 2);
 	lua_json_push(L, 1, lua_istable(L, 2) ? 2 : 0);
 	return 1;

@@ -19,7 +19,7 @@
 
 struct lprobe *lprobe_check(lua_State *L, const char *where)
 {
-	struct lprobe *lp = luaL_checkudata(L, 1, PROBE_CLASS);
+	struct lprobe *lp = luax_check_self(L, 1, PROBE_CLASS, where);
 
 	if (!lp->probe || lp->close_later)
 		luaL_error(L, "%s: the probe is closed", where);
@@ -105,7 +105,7 @@ static void housekeeping(void *arg)
 /* p:close(), __gc, __close */
 static int l_close(lua_State *L)
 {
-	struct lprobe *lp = luaL_checkudata(L, 1, PROBE_CLASS);
+	struct lprobe *lp = luax_check_self(L, 1, PROBE_CLASS, "probe:close");
 
 	if (!lp->in_handler) {
 		close_now(L, lp);
@@ -206,10 +206,12 @@ static void attach(lua_State *L, struct lprobe *lp, int index, const char *where
 /* name [, opts] [, on_event]: leaves the Probe on the stack */
 static struct lprobe *from_args(lua_State *L, const char *where)
 {
-	const char *name = luaL_checkstring(L, 1);
 	int opts = lua_istable(L, 2) ? 2 : 0, handler = opts || lua_isnoneornil(L, 2) ? 3 : 2;
 	struct lprobe *lp;
+	const char *name;
 
+	luax_expect(L, 1, LUA_TSTRING, where, "the name of a probe");
+	name = lua_tostring(L, 1);
 	if (!lua_isnoneornil(L, handler) && !lua_isfunction(L, handler))
 		luaL_error(L, "%s: expected a function or an options table, got %s", where,
 			   luax_typename(L, handler));
@@ -300,7 +302,7 @@ static int l_inject(lua_State *L)
 	bool stop, in_round;
 	int rc;
 
-	luaL_checktype(L, 2, LUA_TTABLE);
+	luax_expect(L, 2, LUA_TTABLE, "probe:inject", "a table with fields of the event");
 	record = memset(lua_newuserdatauv(L, layout->size, 0), 0, layout->size);
 	if (event_pack(L, 2, layout, record, &err))
 		luax_throw(L, &err, "probe:inject");

@@ -22,7 +22,7 @@ struct lredirect {
 
 static struct lredirect *check_at(lua_State *L, int index, const char *where)
 {
-	struct lredirect *lr = luaL_checkudata(L, index, REDIRECT_CLASS);
+	struct lredirect *lr = luax_check_self(L, index, REDIRECT_CLASS, where);
 
 	if (!lr->redirect)
 		luaL_error(L, "%s: the redirect is closed", where);
@@ -120,7 +120,11 @@ static void on_notice(void *arg, const struct redirect_notice *notice,
 static int l_stop(lua_State *L)
 {
 	struct lredirect *lr = check(L, "r:stop");
-	lua_Number seconds = luaL_optnumber(L, 2, STOP_SECONDS);
+	lua_Number seconds;
+
+	if (!lua_isnoneornil(L, 2))
+		luax_expect(L, 2, LUA_TNUMBER, "r:stop", "seconds");
+	seconds = luaL_optnumber(L, 2, STOP_SECONDS);
 
 	if (!(seconds >= 0 && seconds <= 3600))
 		luaL_error(L, "r:stop: expected seconds from 0 to 3600, got %s",
@@ -145,7 +149,7 @@ static void close_redirect(lua_State *L, struct lredirect *lr)
 /* r:close(), __gc, __close */
 static int l_close(lua_State *L)
 {
-	close_redirect(L, luaL_checkudata(L, 1, REDIRECT_CLASS));
+	close_redirect(L, luax_check_self(L, 1, REDIRECT_CLASS, "r:close"));
 	return 0;
 }
 
@@ -240,7 +244,7 @@ int lua_redirect(lua_State *L)
 	struct lredirect *lr;
 	struct err err;
 
-	luaL_checktype(L, 1, LUA_TTABLE);
+	luax_expect(L, 1, LUA_TTABLE, "bpf.redirect", "a table of options");
 	lua_settop(L, 1);
 	lr = lua_newuserdatauv(L, sizeof(*lr), 0);
 	*lr = (struct lredirect){ .script = script_of(L), .handler = LUA_NOREF };

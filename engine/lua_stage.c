@@ -184,7 +184,7 @@ int lprobe_aggregate(lua_State *L)
 	lua_Integer last;
 	struct err err;
 
-	luaL_checktype(L, 2, LUA_TTABLE);
+	luax_expect(L, 2, LUA_TTABLE, "probe:aggregate", "a table of options");
 	lua_settop(L, 2);
 	lua_agg_from_options(L, 2, "probe:aggregate"); /* 3 */
 	a = lua_agg_check(L, 3);
@@ -261,7 +261,8 @@ int lprobe_sample(lua_State *L)
 {
 	struct lprobe *lp = lprobe_check(L, "probe:sample");
 
-	luaL_checkany(L, 2);
+	if (lua_isnone(L, 2))
+		luaL_error(L, "probe:sample: expected a number above 0, at most 1, got nothing");
 	set_sample(L, lp, 2, "probe:sample");
 	lua_settop(L, 1);
 	return 1;

@@ -39,14 +39,14 @@ static void close_timer(lua_State *L, struct ltimer *t)
 /* t:close(), __gc, __close */
 static int l_close(lua_State *L)
 {
-	close_timer(L, luaL_checkudata(L, 1, TIMER_CLASS));
+	close_timer(L, luax_check_self(L, 1, TIMER_CLASS, "timer:close"));
 	return 0;
 }
 
 /* t:background() -> t: bpf.run() does not go on for this timer alone */
 static int l_background(lua_State *L)
 {
-	let_go(luaL_checkudata(L, 1, TIMER_CLASS));
+	let_go(luax_check_self(L, 1, TIMER_CLASS, "timer:background"));
 	lua_settop(L, 1);
 	return 1;
 }
@@ -69,10 +69,11 @@ static void on_time(void *arg)
 
 static int new_timer(lua_State *L, bool once, const char *where)
 {
-	lua_Number seconds = luaL_checknumber(L, 1);
+	lua_Number seconds = lua_tonumber(L, 1);
 	struct ltimer *t;
 
-	luaL_checktype(L, 2, LUA_TFUNCTION);
+	luax_expect(L, 1, LUA_TNUMBER, where, "seconds");
+	luax_expect(L, 2, LUA_TFUNCTION, where, "a function");
 	/* the negation also catches NaN; a period of 0 would starve all else */
 	if (!(seconds >= (once ? 0 : 0.001)) || seconds > 1e9)
 		luaL_error(L, "%s: expected seconds from %s to 1e9, got %s", where,

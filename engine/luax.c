@@ -36,6 +36,29 @@ const char *luax_typename(lua_State *L, int index)
 	return luaL_typename(L, index);
 }
 
+void luax_expect(lua_State *L, int index, int type, const char *where, const char *what)
+{
+	bool right = type == LUA_TNUMBER ? lua_isnumber(L, index) : lua_type(L, index) == type;
+
+	if (!right)
+		luaL_error(L, "%s: expected %s, got %s", where, what,
+			   lua_isnone(L, index) ? "nothing" : luax_typename(L, index));
+}
+
+void *luax_check_self(lua_State *L, int index, const char *class, const char *where)
+{
+	void *self = luaL_testudata(L, index, class);
+	const char *dot = strrchr(class, '.');
+
+	if (!self)
+		luaL_error(L,
+			   "%s: expected a %s, got %s\n"
+			   "hint: a method is called with a colon: %s(...)",
+			   where, dot ? dot + 1 : class,
+			   lua_isnone(L, index) ? "nothing" : luax_typename(L, index), where);
+	return self;
+}
+
 int luax_bad_option(lua_State *L, const char *where, const char *path, const char *expected,
 		    int index)
 {

@@ -22,6 +22,13 @@ int luax_bad_option(lua_State *L, const char *where, const char *path, const cha
 		    int index);
 /* raises. "where: unknown option "key", did you mean ...?" */
 int luax_no_option(lua_State *L, const char *where, const char *key, const char *const *known);
+/*
+ * raises unless the argument at index is of this type (LUA_T...): "where: expected `what`, got X". A number may be a text, as
+ * everywhere in Lua; `what` is for the eye: "seconds", "a table of options".
+ */
+void luax_expect(lua_State *L, int index, int type, const char *where, const char *what);
+/* raises unless the argument at index is an object of the class: most often a method that was called without its colon. */
+void *luax_check_self(lua_State *L, int index, const char *class, const char *where);
 /* raises unless every key of the table at index is one of known[] (NULL ends it). */
 void luax_check_keys(lua_State *L, int index, const char *where, const char *const *known);
 /* raises. Registers class `name` with methods and metamethods; gc also serves __close. [-0, +0] */

@@ -31,8 +31,9 @@ static void simple(void)
 	encodes("''", "\"\"");
 	encodes("'text'", "\"text\"");
 	encodes("require 'cjson'.null", "null");
-	script_fails("bpf.json()", "bad argument #1");
-	script_fails("bpf.json({}, 1)", "bad argument #2");
+	script_fails("bpf.json()", "bpf.json: expected a value, got nothing");
+	script_fails("bpf.json({}, 1)",
+		     "bpf.json: expected a list of names that come first, got integer");
 	script_end();
 }
 
