@@ -137,14 +137,23 @@ local function prepare()
   end
 end
 
--- Connections, refused ones, requests, and datagrams that nobody takes, for as long as a file is there.
+-- Connections, refused ones, some that send again, requests, and datagrams that nobody takes, for as long as
+-- a file is there.
 local function start_traffic()
   traffic_file = dir .. "/traffic"
   local path = dir .. "/traffic.sh"
   local f = io.open(path, "w")
-  f:write(("touch %s\nwhile [ -e %s ]; do %s -c 3 echo4 echo6 bulk refused4 linger_rst >/dev/null 2>&1\n"
-    .. "echo x >/dev/udp/127.0.0.1/9\nip netns exec bpfnet-docs bash -c 'ip link set lo up;"
-    .. " echo x >/dev/udp/127.0.0.1/9'\nsleep 0.1\ndone\n"):format(traffic_file, traffic_file, helper.traffic))
+  f:write((([[
+    touch FILE
+    while [ -e FILE ]; do TRAFFIC -c 1 dead_peer >/dev/null 2>&1; done &
+    while [ -e FILE ]; do
+      TRAFFIC -c 3 echo4 echo6 bulk refused4 linger_rst >/dev/null 2>&1
+      echo x >/dev/udp/127.0.0.1/9
+      ip netns exec bpfnet-docs bash -c 'ip link set lo up; echo x >/dev/udp/127.0.0.1/9'
+      sleep 0.1
+    done
+    wait
+  ]]):gsub("FILE", traffic_file):gsub("TRAFFIC", helper.traffic)))
   f:close()
   traffic = helper.start("bash " .. path)
 end
