@@ -8,6 +8,7 @@
 #include "probe.h"
 #include "script.h"
 #include "skels.h"
+#include "tracer.h"
 #include "util.h"
 
 static void set_str(lua_State *L, const char *key, const char *value)
@@ -141,7 +142,10 @@ int lua_probes(lua_State *L)
 {
 	bool try;
 	const char *name = read_opts(L, &try);
-	int n = 0;
+	struct tracer *tracer = script_tracer(script_of(L));
+	struct err err;
+	/* the table of sockets once, not for each probe that needs it: letting go of it takes 100 ms and more */
+	int n = 0, fd, shared = try && !name && !tracer_socks_get(tracer, NULL, &fd, &err);
 
 	lua_newtable(L);
 	for (const struct skel *s = skels; s->name; s++) {
@@ -150,6 +154,8 @@ int lua_probes(lua_State *L)
 		push_probe(L, s->name, try);
 		lua_rawseti(L, -2, ++n);
 	}
+	if (shared)
+		tracer_socks_put(tracer);
 	return 1;
 }
 
