@@ -7,7 +7,8 @@
 #include "loop.h"
 #include "util.h"
 
-#define BATCH 16
+#define BATCH   16
+#define BUSY_NS (50 * NSEC_PER_MSEC) /* without a pause, at most */
 
 struct loop_watch {
 	struct loop *loop;
@@ -37,6 +38,7 @@ struct loop {
 	void (*before)(void *arg);
 	void (*after)(void *arg);
 	void *hook_arg;
+	uint64_t last_pause_ns; /* when the hooks were called */
 	struct loop_watch *signal_watch;
 };
 
@@ -44,6 +46,7 @@ struct loop {
 static struct {
 	int fd;
 	volatile sig_atomic_t number;
+	bool keep; /* a SIGINT is taken back by and by */
 	void (*fn)(void *arg);
 	void *arg;
 } signals = { .fd = -1 };
@@ -210,12 +213,15 @@ static int sleep_ms(const struct loop *l, uint64_t deadline_ns)
 static void wait_and_dispatch(struct loop *l, uint64_t deadline_ns)
 {
 	int ms = sleep_ms(l, deadline_ns);
+	bool pause = ms || now_ns() - l->last_pause_ns > BUSY_NS;
 
-	if (ms && l->before)
+	if (pause && l->before)
 		l->before(l->hook_arg);
 	l->nr_events = epoll_wait(l->epfd, l->events, BATCH, ms);
-	if (ms && l->after)
+	if (pause && l->after)
 		l->after(l->hook_arg);
+	if (pause)
+		l->last_pause_ns = now_ns();
 	for (int i = 0; i < l->nr_events && !l->stop; i++) {
 		struct loop_watch *w = l->events[i].data.ptr;
 
@@ -277,9 +283,11 @@ static void on_signal(int number)
 	uint64_t one = 1;
 
 	/* The next one ends the process, whatever we are doing. */
-	for (size_t i = 0; i < ARRAY_SIZE(caught); i++)
-		signal(caught[i], SIG_DFL);
-	signals.number = number;
+	if (!signals.keep || number != SIGINT || signals.number)
+		for (size_t i = 0; i < ARRAY_SIZE(caught); i++)
+			signal(caught[i], SIG_DFL);
+	if (number != SIGINT || !signals.number)
+		signals.number = number;
 	if (write(signals.fd, &one, sizeof(one)) < 0)
 		signals.number = number; /* nothing else to do here */
 	if (signals.fn)
@@ -293,21 +301,10 @@ static void on_signal_fd(void *arg, uint32_t events)
 	(void)events; /* waking up was all that was wanted: run() looks at signals.number */
 }
 
-int loop_catch_signals(struct loop *l, void (*fn)(void *arg), void *arg, struct err *err)
+static void catch_all(void)
 {
 	struct sigaction sa = { .sa_handler = on_signal };
 
-	signals.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (signals.fd < 0)
-		return err_sys(err, -errno, "eventfd");
-	signals.number = 0;
-	signals.fn = fn;
-	signals.arg = arg;
-	l->signal_watch = loop_watch(l, signals.fd, EPOLLIN | EPOLLET, on_signal_fd, l);
-	if (!l->signal_watch) {
-		close_fd(&signals.fd);
-		return err_sys(err, -ENOMEM, "can't wait for signals");
-	}
 	for (size_t i = 0; i < ARRAY_SIZE(caught); i++) {
 		struct sigaction old;
 
@@ -316,7 +313,39 @@ int loop_catch_signals(struct loop *l, void (*fn)(void *arg), void *arg, struct 
 		if (old.sa_handler != SIG_IGN)
 			sigaction(caught[i], &sa, NULL);
 	}
+}
+
+int loop_catch_signals(struct loop *l, void (*fn)(void *arg), void *arg, struct err *err)
+{
+	signals.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (signals.fd < 0)
+		return err_sys(err, -errno, "eventfd");
+	signals.number = 0;
+	signals.keep = false;
+	signals.fn = fn;
+	signals.arg = arg;
+	l->signal_watch = loop_watch(l, signals.fd, EPOLLIN | EPOLLET, on_signal_fd, l);
+	if (!l->signal_watch) {
+		close_fd(&signals.fd);
+		return err_sys(err, -ENOMEM, "can't wait for signals");
+	}
+	catch_all();
 	return 0;
+}
+
+void loop_keep_catching(struct loop *l)
+{
+	(void)l;
+	signals.keep = true;
+}
+
+void loop_clear_signal(struct loop *l)
+{
+	(void)l;
+	if (!signals.number)
+		return;
+	signals.number = 0;
+	catch_all();
 }
 
 int loop_signal(const struct loop *l)

@@ -47,7 +47,7 @@ void loop_timer_set(struct loop_timer *timer, uint64_t first_ns, uint64_t every_
 void loop_timer_stop(struct loop_timer *timer);
 void loop_timer_free(struct loop_timer *timer); /* NULL is fine */
 
-/* Called before the loop sleeps, and after. */
+/* Called before the loop sleeps, and after; and one after the other at least every 50 ms while it never sleeps. */
 void loop_set_sleep_hooks(struct loop *loop, void (*before)(void *arg), void (*after)(void *arg),
 			  void *arg);
 
@@ -58,5 +58,11 @@ void loop_set_sleep_hooks(struct loop *loop, void (*before)(void *arg), void (*a
 int loop_catch_signals(struct loop *loop, void (*fn)(void *arg), void *arg, struct err *err);
 /* The signal that came, 0 if none. */
 int loop_signal(const struct loop *loop);
+/*
+ * For a session, which a SIGINT does not end: the next ones are caught too, until the first of them has not been
+ * taken back by loop_clear_signal(), which makes all as if none had come, and another one comes.
+ */
+void loop_keep_catching(struct loop *loop);
+void loop_clear_signal(struct loop *loop);
 
 #endif

@@ -29,8 +29,7 @@ const char *lua_run_loop(lua_State *L, double seconds, const char *where)
 	int rc;
 
 	/* One bpf.run() tells the script of the interrupt; a script that runs on is ended. */
-	if (loop_signal(script_loop(s)) &&
-	    lua_rawgetp(L, LUA_REGISTRYINDEX, end_name) == LUA_TBOOLEAN)
+	if (loop_signal(script_loop(s)) && script_was_told(s))
 		luaL_error(L, "interrupted");
 	script_set_ran(s);
 	outer = script_set_callback_state(s, L);
@@ -42,10 +41,8 @@ const char *lua_run_loop(lua_State *L, double seconds, const char *where)
 		luaL_error(L, "%s: the loop is already running: not from inside a callback", where);
 	if (script_error(s))
 		script_raise(L);
-	if (end == LOOP_INTERRUPTED) {
-		lua_pushboolean(L, 1);
-		lua_rawsetp(L, LUA_REGISTRYINDEX, end_name);
-	}
+	if (end == LOOP_INTERRUPTED)
+		script_set_told(s);
 	return end_name(end);
 }
 

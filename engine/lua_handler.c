@@ -208,6 +208,7 @@ void lprobe_call(struct lprobe *lp, const struct listener *to, const void *event
 {
 	lua_State *L = script_enter_handler(lp->script, &lp->in_handler);
 
+	script_set_label(lp->script, probe_name(lp->probe));
 	if (!L) {
 		call_alone(lp, to, event);
 		return;

@@ -107,6 +107,7 @@ static void on_data(void *arg, const void *data, size_t len)
 		return;
 	lua_pushcfunction(L, call_on_data);
 	lua_pushlightuserdata(L, &piece);
+	script_set_label(lr->script, "a request");
 	script_call(lr->script, L, 1, 0);
 }
 
@@ -153,6 +154,7 @@ static void on_headers(void *arg, unsigned int status, const struct http_headers
 		return;
 	lua_pushcfunction(L, call_on_headers);
 	lua_pushlightuserdata(L, &beginning);
+	script_set_label(lr->script, "a request");
 	script_call(lr->script, L, 1, 0);
 }
 

@@ -63,6 +63,7 @@ static void on_time(void *arg)
 	lua_rawgeti(L, LUA_REGISTRYINDEX, t->function);
 	if (t->once)
 		close_timer(L, t);
+	script_set_label(t->script, "a timer");
 	script_call(t->script, L, 0, 0);
 	lua_pop(L, 1); /* self */
 }

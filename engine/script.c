@@ -57,6 +57,34 @@ bool script_was_interrupted(const struct script *s)
 	return s->interrupted;
 }
 
+void script_set_session(struct script *s, const struct script_session *session)
+{
+	s->session = *session;
+	loop_keep_catching(s->loop);
+}
+
+void script_forget_interrupt(struct script *s)
+{
+	s->interrupted = s->told = false;
+	script_clear_error(s);
+	loop_clear_signal(s->loop);
+}
+
+void script_set_told(struct script *s)
+{
+	s->told = true;
+}
+
+bool script_was_told(const struct script *s)
+{
+	return s->told;
+}
+
+void script_set_label(struct script *s, const char *label)
+{
+	s->label = label;
+}
+
 static bool loaded(struct script *s, int rc)
 {
 	if (rc != LUA_OK)

@@ -72,6 +72,32 @@ void script_clear_error(struct script *script);
 /* True if what ended the script was the user's interrupt and no error. */
 bool script_was_interrupted(const struct script *script);
 
+/*
+ * A session goes on after errors and interrupts. The error of a handler that the session's own loop calls is given
+ * to fn with whose handler it is ("tcpclose", "a timer", NULL) and its traceback; it stops neither the loop
+ * nor the round of events. bpf.run() raises it, as in a script.
+ */
+struct script_session {
+	void (*fn)(void *arg, const char *label, const char *error);
+	void *arg;
+};
+
+void script_set_session(struct script *script, const struct script_session *session);
+/* An interrupt is over: Lua code and loops run again. */
+void script_forget_interrupt(struct script *script);
+/* One bpf.run() tells the script of an interrupt, the next one raises. */
+void script_set_told(struct script *script);
+bool script_was_told(const struct script *script);
+/* Names whose handler is called next ("tcpclose", "a timer"), by a text that lives as long as that; NULL: none. */
+void script_set_label(struct script *script, const char *label);
+/*
+ * [-(nargs+1), +nresults on success, +1 on failure: the error's text] Calls a function whose error is the caller's
+ * business. limited: with the time limit of a callback.
+ */
+bool script_try(struct script *script, lua_State *L, int nargs, int nresults, bool limited);
+/* Stops the callback that runs, like an interrupt, but goes on. Async-signal-safe. */
+void script_call_off(struct script *script);
+
 /* Loads a chunk on the stack: [-0, +1]. path NULL: standard input. False: script_error() says why. */
 bool script_load_file(struct script *script, const char *path);
 bool script_load_string(struct script *script, const char *code, size_t len, const char *name);

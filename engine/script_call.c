@@ -7,10 +7,13 @@
 #include "loop.h"
 #include "script_priv.h"
 #include "script_trace.h"
+#include "terminal.h"
 #include "util.h"
 
 /* A callback that overruns is seen at the latest after this many ticks of the watchdog. */
 #define WATCHDOG_TICKS 4
+/* What a callback may go on for after an interrupt of a session, at least. */
+#define INTERRUPT_SECONDS 0.1
 
 /* A handler has no argument; a process has one script. */
 static struct script *the_script;
@@ -30,6 +33,8 @@ static void stop_hook(lua_State *L, lua_Debug *ar)
 		s->interrupted = true;
 		luaL_error(L, "interrupted");
 	}
+	if (s->called_off)
+		luaL_error(L, "interrupted");
 	script_trace_where(L, where, sizeof(where));
 	lua_pushfstring(
 		L,
@@ -38,7 +43,7 @@ static void stop_hook(lua_State *L, lua_Debug *ar)
 	lua_error(L);
 }
 
-/* In a signal handler: lua_sethook() is made to be called there. */
+/* In signal handlers: lua_sethook() is made to be called there. */
 static void arm_stop(struct script *s)
 {
 	s->stopping = 1;
@@ -49,33 +54,9 @@ static void arm_stop(struct script *s)
 
 static void disarm_stop(struct script *s, lua_State *L)
 {
-	s->stopping = 0;
+	s->stopping = s->called_off = 0;
 	lua_sethook(L, NULL, 0, 0);
 	lua_sethook(s->L, NULL, 0, 0);
-}
-
-static void on_watchdog(int number)
-{
-	struct script *s = the_script;
-
-	(void)number;
-	if (!s || !s->depth || !s->limited)
-		return;
-	if (s->seen_call != s->calls) {
-		s->seen_call = s->calls;
-		s->ticks = 0;
-	} else if (++s->ticks >= WATCHDOG_TICKS) {
-		arm_stop(s);
-	}
-}
-
-/* SIGINT and the like: a callback is left to finish, the loop ends after it; all else is stopped. */
-static void on_interrupt(void *arg)
-{
-	struct script *s = arg;
-
-	if (s->depth && !s->limited && !loop_is_running(s->loop))
-		arm_stop(s);
 }
 
 static void set_watchdog(struct script *s, double seconds)
@@ -88,9 +69,47 @@ static void set_watchdog(struct script *s, double seconds)
 		timer_settime(s->watchdog, 0, &its, NULL);
 }
 
+static void on_watchdog(int number)
+{
+	struct script *s = the_script;
+
+	(void)number;
+	if (!s || !s->depth || !s->limited)
+		return;
+	if (s->seen_call != s->calls) {
+		s->seen_call = s->calls;
+		s->ticks = 0;
+	} else if (++s->ticks >= WATCHDOG_TICKS || (s->session.fn && loop_signal(s->loop))) {
+		arm_stop(s);
+	}
+}
+
+/*
+ * SIGINT and the like: a callback is left to finish, the loop ends after it; all else is stopped. In a session,
+ * which a second one would not end, the callback has to finish soon.
+ */
+static void on_interrupt(void *arg)
+{
+	struct script *s = arg;
+
+	if (s->depth && !s->limited && !loop_is_running(s->loop))
+		arm_stop(s);
+	else if (s->session.fn)
+		set_watchdog(s, INTERRUPT_SECONDS);
+}
+
+void script_call_off(struct script *s)
+{
+	if (!s->depth || !s->limited)
+		return;
+	s->called_off = 1;
+	arm_stop(s);
+}
+
 static void before_sleep(void *arg)
 {
 	fflush(stdout);
+	terminal_refresh();
 	set_watchdog(arg, 0);
 }
 
@@ -111,7 +130,7 @@ int script_watch(struct script *s, struct err *err)
 	the_script = s;
 	rc = loop_catch_signals(s->loop, on_interrupt, s, err);
 	loop_set_sleep_hooks(s->loop, before_sleep, after_sleep, s);
-	if (rc || s->max_seconds <= 0)
+	if (rc)
 		return rc;
 	sigaction(SIGRTMIN, &sa, NULL);
 	if (timer_create(CLOCK_MONOTONIC, &sev, &s->watchdog))
@@ -127,6 +146,19 @@ void script_unwatch(struct script *s)
 	the_script = NULL;
 }
 
+/*
+ * The error of a handler that the session's loop has called, and nobody else is going to raise. Interrupts are the
+ * session's own business: it sees that one has come.
+ */
+static bool tell_session(struct script *s, const char *msg)
+{
+	if (!s->session.fn || s->depth || !loop_is_running(s->loop))
+		return false;
+	s->session.fn(s->session.arg, s->label, msg ? msg : "out of memory");
+	s->label = NULL;
+	return true;
+}
+
 void script_keep_error(struct script *s, lua_State *L)
 {
 	const char *msg = lua_tostring(L, -1);
@@ -139,6 +171,10 @@ void script_keep_error(struct script *s, lua_State *L)
 			 s->no_memory_at, (double)s->max_memory / (1 << 20));
 		msg = text;
 	}
+	if (tell_session(s, msg)) {
+		lua_pop(L, 1);
+		return;
+	}
 	if (!s->error)
 		s->error = strdup(msg ? msg : "out of memory");
 	lua_pop(L, 1);
@@ -146,6 +182,7 @@ void script_keep_error(struct script *s, lua_State *L)
 		loop_stop(s->loop);
 }
 
+/* [-(nargs+1), +nresults on success, +1 on failure] */
 static bool call(struct script *s, lua_State *L, int nargs, int nresults, bool limited)
 {
 	int base = lua_gettop(L) - nargs; /* where the function is */
@@ -171,14 +208,26 @@ static bool call(struct script *s, lua_State *L, int nargs, int nresults, bool l
 	if (s->stopping && !s->limited)
 		disarm_stop(s, L);
 	lua_remove(L, base); /* script_trace */
-	if (rc != LUA_OK)
-		script_keep_error(s, L);
 	return rc == LUA_OK;
+}
+
+static bool call_keeping(struct script *s, lua_State *L, int nargs, int nresults, bool limited)
+{
+	bool ok = call(s, L, nargs, nresults, limited);
+
+	if (!ok)
+		script_keep_error(s, L);
+	return ok;
 }
 
 bool script_call(struct script *s, lua_State *L, int nargs, int nresults)
 {
-	return call(s, L, nargs, nresults, true);
+	return call_keeping(s, L, nargs, nresults, true);
+}
+
+bool script_try(struct script *s, lua_State *L, int nargs, int nresults, bool limited)
+{
+	return call(s, L, nargs, nresults, limited);
 }
 
 struct round {
@@ -198,29 +247,32 @@ static int run_round(lua_State *L)
 
 /*
  * One protected call for many events. fn, which is C, calls handlers without protection, so that an
- * error in one leaves all of it; who holds something across that gets it back from here.
+ * error in one leaves all of it; who holds something across that gets it back from here. True if that
+ * happened and a session goes on with what comes after that event.
  */
-void script_guard_round(void *arg, void (*fn)(void *), void *fn_arg)
+bool script_guard_round(void *arg, void (*fn)(void *), void *fn_arg)
 {
 	struct script *s = arg;
+	bool ok;
 	struct round r = { fn, fn_arg };
 	bool was_in_round = s->in_round, was_outermost = s->outermost_round;
 	bool *outer = s->in_handler;
 
 	/* After an error the loop ends, and events wait for the next one. */
 	if (s->error || !lua_checkstack(s->callback_L, 8))
-		return;
+		return false;
 	lua_pushcfunction(s->callback_L, run_round);
 	lua_pushlightuserdata(s->callback_L, &r);
 	s->in_round = true;
 	s->outermost_round = !s->limited;
 	s->in_handler = NULL;
-	script_call(s, s->callback_L, 1, 0);
+	ok = script_call(s, s->callback_L, 1, 0);
 	if (s->in_handler)
 		*s->in_handler = false;
 	s->in_handler = outer;
 	s->in_round = was_in_round;
 	s->outermost_round = was_outermost;
+	return !ok && !s->error && !loop_signal(s->loop);
 }
 
 lua_State *script_enter_handler(struct script *s, bool *in_handler)
@@ -237,6 +289,7 @@ void script_leave_handler(struct script *s)
 {
 	*s->in_handler = false;
 	s->in_handler = NULL;
+	s->label = NULL;
 	/* It was too slow, but is over: the next one must not be stopped for it. */
 	if (s->stopping && s->outermost_round)
 		disarm_stop(s, s->callback_L);
@@ -252,7 +305,7 @@ bool script_set_in_round(struct script *s, bool in_round)
 
 bool script_run_chunk(struct script *s, int nargs)
 {
-	return call(s, s->L, nargs, 0, false);
+	return call_keeping(s, s->L, nargs, 0, false);
 }
 
 bool script_stop_caller(struct script *s, lua_State *L)

@@ -21,6 +21,9 @@ struct script {
 	int floor; /* functions that ran when the innermost call from C was made */
 	bool ran;
 	bool interrupted; /* an interrupt has ended Lua code */
+	bool told; /* one bpf.run() has returned "interrupted" */
+	struct script_session session; /* fn NULL: a script like any other */
+	const char *label; /* of the handler that runs */
 	timer_t watchdog;
 	bool has_watchdog;
 	struct script_texts *texts[TEXT_KINDS];
@@ -35,6 +38,7 @@ struct script {
 	volatile sig_atomic_t seen_call;
 	volatile sig_atomic_t ticks;
 	volatile sig_atomic_t stopping; /* what runs is left, up to the call that is to end */
+	volatile sig_atomic_t called_off; /* by script_call_off() */
 };
 
 /* Signals, and the watchdog that stops callbacks; a process has one script at a time. */
@@ -43,6 +47,6 @@ void script_unwatch(struct script *script);
 /* [-1, +0] keeps the error on the stack's top, if it is the first, and stops the loop. */
 void script_keep_error(struct script *script, lua_State *L);
 /* For tracer_set_guard(). arg: the script. */
-void script_guard_round(void *arg, void (*fn)(void *), void *fn_arg);
+bool script_guard_round(void *arg, void (*fn)(void *), void *fn_arg);
 
 #endif

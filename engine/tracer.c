@@ -15,7 +15,7 @@ struct tracer {
 	uint64_t ring_bytes;
 	struct ring *ring;
 	struct pump *pump;
-	void (*guard)(void *arg, void (*fn)(void *), void *fn_arg);
+	tracer_guard guard;
 	void *guard_arg;
 	struct socks *socks;
 	int socks_users;
@@ -51,8 +51,7 @@ struct loop *tracer_loop(const struct tracer *t)
 	return t->loop;
 }
 
-void tracer_set_guard(struct tracer *t, void (*guard)(void *arg, void (*fn)(void *), void *fn_arg),
-		      void *arg)
+void tracer_set_guard(struct tracer *t, tracer_guard guard, void *arg)
 {
 	t->guard = guard;
 	t->guard_arg = arg;
@@ -89,9 +88,14 @@ static int guarded_round(void *arg, struct ring *ring, int max)
 
 	if (ring_is_reading(ring)) /* a handler that drains: that round goes on */
 		return 0;
-	t->guard(t->guard_arg, run_round, &r);
-	ring_end_round(ring);
-	return r.n;
+	for (int errors = 0; errors < max; errors++) {
+		bool again = t->guard(t->guard_arg, run_round, &r);
+
+		ring_end_round(ring);
+		if (!again)
+			return r.n;
+	}
+	return max;
 }
 
 int tracer_own_ring(struct tracer *t, uint64_t bytes, struct ring **ring, struct pump **pump,

@@ -18,9 +18,12 @@ struct loop;
 
 /* ring_bytes: size of the shared ring. NULL if out of memory. Nothing is loaded yet. */
 struct tracer *tracer_new(struct loop *loop, uint64_t ring_bytes);
-/* What to call a round of events in, which may be left by a longjmp: a protected call. */
-void tracer_set_guard(struct tracer *tracer,
-		      void (*guard)(void *arg, void (*fn)(void *), void *fn_arg), void *arg);
+/*
+ * What to call a round of events in, which may be left by a longjmp: a protected call. True: it was, and wants the
+ * rest of the round.
+ */
+typedef bool (*tracer_guard)(void *arg, void (*fn)(void *), void *fn_arg);
+void tracer_set_guard(struct tracer *tracer, tracer_guard guard, void *arg);
 struct loop *tracer_loop(const struct tracer *tracer);
 /* All probes must have been closed. */
 void tracer_free(struct tracer *tracer);
