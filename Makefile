@@ -19,9 +19,9 @@ STRIP   ?= llvm-strip
 BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpftool)
 
 BUILD_DEPS := clang llvm bpftool gcc libc6-dev make pkg-config libbpf-dev libelf-dev libpcap-dev zlib1g-dev \
-              liblua5.4-dev lua-cjson-dev libcurl4-openssl-dev
+              liblua5.4-dev lua-cjson-dev libcurl4-openssl-dev libedit-dev
 TEST_DEPS  := lua-busted iproute2 iptables nftables kmod util-linux procps busybox-static cpio xz-utils \
-              zstd lz4 qemu-system-x86 libcap2-bin curl libclang-rt-dev man-db groff-base zsh
+              zstd lz4 qemu-system-x86 libcap2-bin curl libclang-rt-dev man-db groff-base zsh tmux
 LINT_DEPS  := clang-format cppcheck lua-check
 
 V ?= 0
@@ -36,7 +36,7 @@ CFLAGS  ?= -O2 -g
 WARN    := -Wall -Wextra -Wshadow -Werror
 INCLUDE := -Iengine -I$(OUT) $(shell pkg-config --cflags lua5.4 2>/dev/null)
 LUA_A   := $(shell pkg-config --variable=libdir lua5.4 2>/dev/null)/liblua5.4.a
-LIBS     = -Wl,--wrap=getaddrinfo -Wl,-Bstatic -lpcap -lbpf -lelf -lz -l:liblua5.4.a -l:liblua5.4-cjson.a
+LIBS     = -Wl,--wrap=getaddrinfo -Wl,-Bstatic -lpcap -lbpf -lelf -lz -ledit -lbsd -l:liblua5.4.a -l:liblua5.4-cjson.a
 ifdef STATIC
   LINK = -static $(LIBS) -lm -lpthread
 else

@@ -35,6 +35,9 @@ includes '<pcap' |
 includes '<curl/' |
 	not_units 'http|http_.*' |
 	complain 'includes libcurl, which only http and http_* may'
+includes '<histedit' |
+	not_units 'prompt_edit' |
+	complain 'includes libedit, which only prompt_edit may'
 includes '"(lua.*|luax|script|cmd)\.h"' |
 	not_units 'script|script_.*|luax|lua_.*|modules|cmd|cmd_.*|main' |
 	complain 'includes a unit of the Lua layer from below it'

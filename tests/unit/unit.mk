@@ -11,7 +11,7 @@ CLANG ?= clang
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 FLAGS := -std=gnu11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Wshadow -Werror -MMD -MP \
          -Iengine -Itests/unit -I$(OUT) $(shell pkg-config --cflags lua5.4)
-LIBS  := -Wl,--export-dynamic-symbol='lua*' -Wl,--wrap=getaddrinfo -Wl,-Bstatic -lpcap -lbpf -lelf -lz -l:liblua5.4.a -l:liblua5.4-cjson.a \
+LIBS  := -Wl,--export-dynamic-symbol='lua*' -Wl,--wrap=getaddrinfo -Wl,-Bstatic -lpcap -lbpf -lelf -lz -ledit -lbsd -l:liblua5.4.a -l:liblua5.4-cjson.a \
          -Wl,-Bdynamic -lm -ldl -lpthread
 # test_oom makes each of our own allocations fail in turn.
 WRAP   = $(if $(filter test_oom,$(@F)),-Wl$(comma)--wrap=malloc$(comma)--wrap=calloc$(comma)--wrap=realloc)
