@@ -18,6 +18,7 @@ struct command {
 extern const struct command commands[]; /* ends with a NULL name */
 
 int cmd_run(int argc, char **argv);
+int cmd_repl(int argc, char **argv);
 int cmd_probes(int argc, char **argv);
 int cmd_redirect(int argc, char **argv);
 int cmd_redirect_bench(int argc, char **argv);

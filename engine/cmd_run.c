@@ -1,119 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* bpfnet run */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <lauxlib.h>
 #include "cmd.h"
+#include "cmd_run_opts.h"
 #include "log.h"
 #include "loop.h"
-#include "modules.h"
+#include "lua_inside.h"
 #include "script.h"
 #include "tracer.h"
 #include "util.h"
-
-#define DEFAULT_RING    (8ULL << 20)
-#define DEFAULT_MEMORY  (256ULL << 20)
-#define DEFAULT_SECONDS 1.0
-
-struct run_opts {
-	const char *code;
-	struct script_opts script;
-};
-
-/* "4096", "64K", "4M"; 0 if it is no such thing */
-static uint64_t parse_size(const char *text)
-{
-	char *end;
-	unsigned long long n = strtoull(text, &end, 10);
-
-	if (*end == 'K')
-		n <<= 10;
-	else if (*end == 'M')
-		n <<= 20;
-	else if (*end)
-		return 0;
-	return end == text || (*end && end[1]) || n > 1ULL << 30 ? 0 : n;
-}
-
-static bool parse_number(const char *text, double max, double *number)
-{
-	char *end;
-
-	*number = strtod(text, &end);
-	return end != text && !*end && *number >= 0 && *number <= max;
-}
-
-/* 0, or the exit status */
-static int parse_option(struct run_opts *o, int opt)
-{
-	double n;
-
-	switch (opt) {
-	case 'e':
-		o->code = optarg;
-		return 0;
-	case 't':
-		if (!parse_number(optarg, 1e6, &o->script.max_seconds))
-			return usage_error("run", "--limit-time: expected seconds, got \"%s\"",
-					   optarg);
-		return 0;
-	case 'm':
-		if (!parse_number(optarg, 1e6, &n))
-			return usage_error("run", "--limit-mem: expected MiB, got \"%s\"", optarg);
-		o->script.max_memory = (size_t)(n * (1 << 20));
-		return 0;
-	case 'b':
-		o->script.ring_bytes = parse_size(optarg);
-		if (!o->script.ring_bytes)
-			return usage_error("run",
-					   "--buffer: expected bytes up to 1024M, like 4096, "
-					   "64K or 16M, got \"%s\"",
-					   optarg);
-		return 0;
-	}
-	return common_option(opt) ? 0 : EXIT_USAGE;
-}
-
-static const char *next_long(const void *arg, int i)
-{
-	return ((const struct option *)arg)[i].name;
-}
-
-static int no_such_option(const char *text, const struct option *longs)
-{
-	const char *near = str_starts(text, "--") ? nearest_name(text + 2, next_long, longs) : NULL;
-
-	if (near)
-		return usage_error("run", "unknown option \"%s\", did you mean \"--%s\"?", text,
-				   near);
-	return usage_error("run", "unknown option \"%s\"", text);
-}
-
-static int parse_options(struct run_opts *o, int argc, char **argv)
-{
-	static const struct option longs[] = {
-		{ "limit-time", required_argument, NULL, 't' },
-		{ "limit-mem", required_argument, NULL, 'm' },
-		{ "buffer", required_argument, NULL, 'b' },
-		{ "verbose", no_argument, NULL, 'v' },
-		{ "quiet", no_argument, NULL, 'q' },
-		{ NULL, 0, NULL, 0 },
-	};
-	int opt, rc = 0;
-
-	opterr = 0;
-	while (!rc && (opt = getopt_long(argc, argv, "+:e:vq", longs, NULL)) != -1) {
-		if (opt == '?')
-			return no_such_option(argv[optind - 1], longs);
-		if (opt == ':')
-			return usage_error("run", "option \"%s\" needs a value", argv[optind - 1]);
-		rc = parse_option(o, opt);
-	}
-	return rc;
-}
 
 /* The comment that a script starts with, without the comment signs. */
 static int show_script_help(const char *text, const char *end)
@@ -153,50 +51,8 @@ static int help_from_file(const char *path)
 	return show_script_help(text, text + n);
 }
 
-/* What to run, found out before anything is started. */
-struct source {
-	const char *name; /* arg[0] */
-	const char *path; /* NULL: standard input, code, or a shipped script */
-	const char *code;
-	const char *code_end;
-};
-
-static const char *next_script(const void *arg, int i)
-{
-	return ((const struct embedded *)arg)[i].name;
-}
-
-static int no_such_script(const char *name)
-{
-	const char *near = nearest_name(name, next_script, embedded_scripts);
-	char known[512] = "";
-	size_t len = 0;
-
-	if (near && !strchr(name, '/'))
-		return usage_error(
-			"run", "can't open \"%s\" (%s), did you mean the shipped script \"%s\"?",
-			name, errno_name(errno), near);
-	for (const struct embedded *s = embedded_scripts; s->name; s++)
-		len += (size_t)snprintf(known + len, sizeof(known) - len, "%s%s", len ? ", " : "",
-					s->name);
-	return usage_error("run",
-			   "can't open \"%s\" (%s), and no shipped script is called that "
-			   "(there are: %s)",
-			   name, errno_name(errno), known);
-}
-
-static bool is_directory(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
 static int find_source(struct source *src, const struct run_opts *o, const char *name)
 {
-	const struct embedded *shipped;
-
-	*src = (struct source){ .name = name };
 	if (o->code) {
 		*src = (struct source){ "(command line)", NULL, o->code,
 					o->code + strlen(o->code) };
@@ -205,34 +61,7 @@ static int find_source(struct source *src, const struct run_opts *o, const char 
 	if (!name)
 		return usage_error("run",
 				   "expected a script: FILE, -e CODE, or - for standard input");
-	if (str_eq(name, "-"))
-		return 0;
-	src->path = name;
-	if (is_directory(name))
-		return usage_error("run", "can't open \"%s\" (EISDIR)", name);
-	if (access(name, R_OK) == 0)
-		return 0;
-	src->path = script_source_path(name);
-	shipped = strchr(name, '/') ? NULL : script_find(name);
-	if (src->path)
-		return 0;
-	if (!shipped) {
-		access(name, R_OK); /* for errno */
-		return no_such_script(name);
-	}
-	src->code = shipped->start;
-	src->code_end = shipped->end;
-	return 0;
-}
-
-static bool load(struct script *s, const struct source *src)
-{
-	char chunk[300];
-
-	if (!src->code)
-		return script_load_file(s, src->path);
-	snprintf(chunk, sizeof(chunk), "=%s", src->name);
-	return script_load_string(s, src->code, (size_t)(src->code_end - src->code), chunk);
+	return run_find_source(src, "run", name);
 }
 
 /* A script that never called bpf.run() and leaves something attached wants it to run. */
@@ -273,6 +102,7 @@ static int report(struct script *s)
 
 static int run(const struct run_opts *o, const struct source *src, int argc, char **argv)
 {
+	struct inside *inside;
 	struct script *s;
 	struct err err;
 	int status;
@@ -281,8 +111,9 @@ static int run(const struct run_opts *o, const struct source *src, int argc, cha
 		log_msg(LOG_ERROR, "%s", err.msg);
 		return EXIT_FAILED;
 	}
+	inside = inside_open(s);
 	script_set_args(s, src->name, argc, argv);
-	if ((!o->code || short_forms(s, "begin")) && load(s, src) &&
+	if ((!o->code || short_forms(s, "begin")) && run_load_source(s, src) &&
 	    lua_checkstack(script_state(s), argc + LUA_MINSTACK)) {
 		for (int i = 0; i < argc; i++)
 			lua_pushstring(script_state(s), argv[i]);
@@ -292,6 +123,7 @@ static int run(const struct run_opts *o, const struct source *src, int argc, cha
 	status = report(s);
 	if (o->code && status == EXIT_OK && !short_forms(s, "finish"))
 		status = report(s);
+	inside_close(inside);
 	script_free(s);
 	if ((fflush(stdout) || ferror(stdout)) && status == EXIT_OK) {
 		log_msg(LOG_ERROR, "can't write to standard output (%s)", errno_name(errno));
@@ -302,14 +134,12 @@ static int run(const struct run_opts *o, const struct source *src, int argc, cha
 
 int cmd_run(int argc, char **argv)
 {
-	struct run_opts o = {
-		.script = { DEFAULT_MEMORY, DEFAULT_SECONDS, DEFAULT_RING },
-	};
+	struct run_opts o;
 	struct source src;
-	int rc = parse_options(&o, argc, argv), first;
+	int rc = run_options(&o, "run", argc, argv), first;
 
 	if (!rc)
-		rc = find_source(&src, &o, o.code ? NULL : argv[optind]);
+		rc = find_source(&src, &o, argv[optind]);
 	if (rc)
 		return rc;
 	first = optind + (o.code ? 0 : 1);

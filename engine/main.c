@@ -19,6 +19,22 @@ const struct command commands[] = {
 	  "The script runs until it ends, or while something is attached until Ctrl-C or SIGTERM.\n"
 	  "`bpfnet run FILE --help` shows the comment that a script starts with.\n",
 	  cmd_run },
+	{ "repl", "[options] [-e CODE] [FILE [args]] | --attach PID",
+	  "a Lua prompt against live probes",
+	  "options:\n"
+	  "  -e CODE           run CODE before the first prompt, after FILE\n"
+	  "  --attach PID      a prompt inside of a running `bpfnet run` or `bpfnet repl`\n"
+	  "  --limit-time S    stop a handler that runs longer than S seconds (default 1, 0: never)\n"
+	  "  --limit-mem MIB   memory that Lua may use (default 256, 0: no limit)\n"
+	  "  --buffer SIZE     size of the event ring: bytes, or with K or M (default 8M)\n"
+	  "  -v, --verbose     tell more; twice: libbpf's messages too\n"
+	  "  -q, --quiet       errors only\n"
+	  "\n"
+	  "FILE, a script as for `run`, runs first; its globals are there at the prompt. help() tells\n"
+	  "what can be done. Tab completes, Ctrl-C stops what runs, Ctrl-D ends and detaches all.\n"
+	  "Lines from a pipe run one by one. With --attach a line that runs longer than the script's\n"
+	  "--limit-time is stopped: it holds up the script's events.\n",
+	  cmd_repl },
 	{ "probes", "[NAME] [--json]",
 	  "list the probes and what of them works here; with NAME its fields, filters and hooks",
 	  "options:\n"

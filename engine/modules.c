@@ -3,6 +3,7 @@
 #include <lauxlib.h>
 #include "lua_doctor.h"
 #include "lua_files.h"
+#include "lua_terminal.h"
 #include "modules.h"
 #include "util.h"
 
@@ -159,6 +160,8 @@ void modules_install(lua_State *L)
 	lua_setfield(L, -2, "bpfnet.embedded");
 	lua_pushcfunction(L, luaopen_bpfnet_doctor);
 	lua_setfield(L, -2, "bpfnet.doctor.native");
+	lua_pushcfunction(L, luaopen_bpfnet_terminal);
+	lua_setfield(L, -2, "bpfnet.terminal");
 	lua_pop(L, 2);
 }
 
