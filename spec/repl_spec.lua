@@ -1,0 +1,418 @@
+-- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+-- The prompt, at a real terminal: what is typed, what is shown, what Ctrl-C and Ctrl-D do.
+
+local helper = require "helper"
+local terminal = require "terminal"
+
+local PROMPT = "bpf>" -- tmux leaves out the space at the end of a line
+
+describe("the prompt", function()
+  local home, t
+
+  local function repl(args, opts)
+    t = terminal.open(("env HOME=%s XDG_STATE_HOME= %s %s repl %s"):format(home, opts and opts.env or "",
+      helper.bpfnet, args or ""), opts)
+    if not (opts and opts.no_wait) then
+      t:wait_end("\n" .. PROMPT)
+    end
+    return t
+  end
+
+  -- Enters a line and waits until it has run.
+  local function enter(line, seconds)
+    t:enter_seen(line)
+    return t:wait_end("\n" .. PROMPT, seconds)
+  end
+
+  before_each(function()
+    home = os.tmpname()
+    os.remove(home)
+    assert(os.execute("mkdir " .. home))
+  end)
+
+  after_each(function()
+    if t then
+      t:close()
+    end
+    t = nil
+    os.execute("rm -r " .. home)
+  end)
+
+  it("keeps the line that is typed while 10,000 events come in a second, and prints each of them whole", function()
+    repl()
+    enter("n, typed = 0, nil")
+    enter("function show() n = n + 1 print('event', n, 'end') end")
+    for _, probe in ipairs { "tcpconnect", "tcpaccept", "tcpclose" } do
+      enter(("_ = bpf.attach('%s', {filter = {cgroup = '%s'}}, show).name"):format(probe, helper.cgroup()))
+    end
+    local on, rounds, connections = os.tmpname(), os.tmpname(), 250
+    local traffic = helper.start(("sh -c 'echo $$ >%s/cgroup.procs; while [ -e %s ]; do %s -c %d echo4 >/dev/null;"
+      .. " echo round >>%s; sleep 0.08; done'"):format(helper.cgroup(), on, helper.traffic, connections, rounds))
+    t:wait("end\n")
+    local line = "typed = ('ab'):rep(3) .. 'cd'"
+    for i = 1, #line do
+      t:type(line:sub(i, i))
+      if i % 6 == 0 then
+        t:wait_end("\nbpf> " .. line:sub(1, i):gsub(" $", ""))
+      end
+    end
+    t:key("C-a") -- in the middle, too
+    t:type("x, ")
+    t:wait_end("bpf> x, " .. line)
+    helper.wait(10, function() return #helper.read(rounds) > 20 * #"round\n" end)
+    t:key("Enter")
+    os.remove(on)
+    assert.are.equal(0, traffic.wait(), traffic.stderr())
+    -- an event for the attempt, one for its acceptance, two for the ends
+    local _, n_rounds = helper.read(rounds):gsub("round", "")
+    local all = n_rounds * connections * 4
+    assert.is_true(all > 10000)
+    t:wait(("%d%send"):format(all, (" "):rep(8 - #tostring(all) % 8)), 20)
+    enter("x, n")
+    assert.is_truthy(t:screen():find(("\n\"abababcd\"\n%d\nbpf>"):format(all), 1, true), t:screen())
+    local plain = t:sent():gsub("\27%[[%d;?]*%a", ""):gsub("\r", "")
+    local n = 0
+    for k in plain:gmatch("event\t(%d+)\tend\n") do
+      n = n + 1
+      assert.are.equal(n, tonumber(k))
+    end
+    assert.are.equal(all, n)
+  end)
+
+  it("completes", function()
+    repl()
+    t:type("prin")
+    t:key("Tab")
+    t:wait_end("bpf> print")
+    t:key("C-u")
+    t:type("bpf.a")
+    t:key("Tab")
+    local screen = t:wait_end("\nbpf> bpf.a")
+    assert.is_truthy(screen:find("\nbpf.a\n", 1, true) == nil and screen:find("attach", 1, true), screen)
+    assert.is_truthy(screen:find("aggregate", 1, true), screen)
+    t:type("t")
+    t:key("Tab")
+    t:wait("bpf> bpf.attach")
+  end)
+
+  it("remembers lines, also of sessions side by side, in a file for the user alone", function()
+    repl()
+    enter("first = 41")
+    local one = t
+    repl()
+    enter("second = 42")
+    enter(" hidden = 1")
+    t:key("C-d")
+    t:wait("EXIT 0")
+    t:close()
+    t = one
+    enter("third = 43")
+    t:key("C-d")
+    t:wait("EXIT 0")
+    t:close()
+    assert.are.equal("first = 41\nsecond = 42\nthird = 43\n", helper.read(home .. "/.bpfnet_history"))
+    assert.are.equal("600\n", (helper.sh("stat -c %%a %s/.bpfnet_history", home)))
+    repl()
+    t:key("Up")
+    t:wait_end("bpf> third = 43")
+    t:key("Up", "Up")
+    t:wait_end("bpf> first = 41")
+    t:key("Down")
+    t:wait_end("bpf> second = 42")
+    t:key("C-c")
+    t:wait_end("^C\nbpf>")
+    t:key("C-r")
+    t:type("= 4")
+    t:wait_end("search \"= 4\": third = 43")
+    t:key("C-r", "C-r")
+    t:wait_end("search \"= 4\": first = 41")
+    t:type("2")
+    t:wait_end("search \"= 42\": second = 42")
+    t:key("C-e")
+    t:wait_end("\nbpf> second = 42")
+    enter(" + 1")
+    enter("second")
+    t:wait_end("\n43\nbpf>")
+  end)
+
+  it("keeps its file of lines small", function()
+    local f <close> = assert(io.open(home .. "/.bpfnet_history", "w"))
+    for i = 1, 20000 do
+      f:write(("line_%d = %d\n"):format(i, i))
+    end
+    f:flush()
+    repl()
+    enter("newest = 1")
+    t:key("Up", "Up")
+    t:wait_end("bpf> line_20000 = 20000")
+    local text = helper.read(home .. "/.bpfnet_history")
+    assert.is_true(#text < 140000 and #text > 120000, #text .. " bytes")
+    assert.is_truthy(text:match("^line_%d+ = %d+\n"))
+    assert.are.equal("newest = 1\n", text:match("[^\n]*\n$"))
+  end)
+
+  it("takes statements of many lines, typed and pasted", function()
+    repl()
+    t:enter("function twice(x)")
+    t:wait_end("\n   >")
+    t:enter("return 2 * x")
+    t:enter("end")
+    enter("twice(21)")
+    assert.is_truthy(t:screen():find("\n42\nbpf>", 1, true), t:screen())
+    t:paste("t = {}\nfor i = 1, 3 do\n\tt[i] = 'é' .. i\nend\ntable.concat(t, '\t')")
+    t:wait("table.concat(t, '")
+    t:key("Enter")
+    t:wait("é1")
+    t:wait_end("\n" .. PROMPT)
+    -- 60 lines at once, each of which runs
+    local lines = {}
+    for i = 1, 60 do
+      lines[i] = ("sum = (sum or 0) + %d"):format(i)
+    end
+    t:paste(table.concat(lines, "\n") .. "\n")
+    t:wait("+ 60\nbpf>")
+    enter("sum")
+    t:wait_end("\n1830\nbpf>")
+  end)
+
+  it("edits in the middle of a long line, and letters of more than one byte", function()
+    repl()
+    t:type("s = '" .. ("0123456789"):rep(9))
+    t:key("C-a", "C-f", "C-f", "C-f", "C-f", "C-f")
+    t:type("äö日本")
+    t:key("BSpace", "Left", "BSpace", "C-e")
+    t:type("'")
+    t:wait("s = 'ä日0123456789")
+    t:key("Enter")
+    enter("#s, s:sub(1, 6), s:sub(-3)")
+    t:wait_end("\n95\n\"ä日0\"\n\"789\"\nbpf>")
+  end)
+
+  it("is in order after the terminal has another size", function()
+    repl()
+    enter("ticks = 0 _ = bpf.every(0.05, function() ticks = ticks + 1 print('tick', ticks) end) and 1")
+    t:type("s = '" .. ("0123456789"):rep(9))
+    t:wait("0123456789\n")
+    t:resize(50, 20)
+    helper.wait(5, function()
+      local _, lines = t:screen():gsub("\nbpf> s = '", "")
+      return lines == 1 and t:screen():find("\nbpf> s = '" .. ("0123456789"):rep(4), 1, true)
+    end)
+    t:resize(120, 30)
+    t:wait_end("bpf> s = '" .. ("0123456789"):rep(9))
+    enter("' .. ''")
+    enter("-- " .. ("-"):rep(30))
+    t:wait("tick    5")
+    enter("#s")
+    t:wait("\n90\n")
+    -- tmux takes its time to tell
+    helper.wait(5, function()
+      enter("require('bpfnet.terminal').size()")
+      return t:screen():find("\n120\n30\n")
+    end)
+  end)
+
+  it("interrupts what runs by Ctrl-C, and goes on", function()
+    repl()
+    enter("kept = 'still here'")
+    for _, endless in ipairs {
+      "while true do end",
+      "while true do pcall(function() while true do end end) end",
+      "coroutine.wrap(function() while true do end end)()",
+    } do
+      t:enter(endless)
+      helper.sh("sleep 0.2")
+      t:key("C-c")
+      t:wait_end("interrupted\n" .. PROMPT)
+      t:key("C-l")
+      t:wait_end(PROMPT)
+    end
+    enter("_ = bpf.every(0.05, function() end) and 1")
+    t:enter("bpf.run()")
+    helper.sh("sleep 0.2")
+    t:key("C-c")
+    t:wait_end("\"interrupted\"\n" .. PROMPT)
+    t:enter("bpf.after(0.01, function() while true do pcall(function() while true do end end) end end)")
+    helper.sh("sleep 0.3")
+    t:key("C-c")
+    t:wait("handler of a timer: interrupted")
+    t:type("half a line")
+    t:wait("half a line")
+    t:key("C-c")
+    t:wait_end("half a line^C\n" .. PROMPT)
+    t:enter("for i = 1, 2 do")
+    t:wait_end("\n   >")
+    t:key("C-c")
+    t:wait_end("^C\n" .. PROMPT)
+    enter("kept")
+    t:wait_end("\n\"still here\"\n" .. PROMPT)
+  end)
+
+  it("goes on after errors; those of handlers are told once, and counted", function()
+    repl()
+    enter("error('first')")
+    assert.is_truthy(t:screen():find("first"))
+    enter("count = 0 _ = bpf.every(0.01, function() count = count + 1 if count <= 50 then error('bad luck') end end)"
+      .. " and 1")
+    t:wait("handler of a timer: ")
+    t:wait("bad luck (49 more)")
+    local _, told = t:screen():gsub("bad luck\n", "")
+    assert.are.equal(1, told)
+    enter("1 + 1")
+    t:wait_end("\n2\n" .. PROMPT)
+  end)
+
+  it("loses no event to a handler that fails", function()
+    repl()
+    enter("n = 0")
+    enter(("_ = bpf.attach('tcpconnect', {filter = {cgroup = '%s'}}, function() n = n + 1 error('no') end).name")
+      :format(helper.cgroup()))
+    helper.traffic_facts("-c 2000 echo4")
+    t:wait("handler of tcpconnect: ")
+    t:wait("no (1999 more)")
+    enter("n")
+    t:wait_end("\n2000\n" .. PROMPT)
+  end)
+
+  it("shows a block above the line, in place, under all output", function()
+    repl()
+    enter("above = require('bpfnet.terminal').above")
+    enter("k = 0 _ = bpf.every(0.02, function() k = k + 1 above {'block ' .. k, ('x'):rep(200)} end) and 1")
+    t:wait("block ")
+    t:type("print('some output')")
+    helper.sh("sleep 0.3")
+    t:key("Enter")
+    t:wait("some output")
+    local screen = t:wait_end("\n" .. ("x"):rep(79) .. "\n" .. PROMPT)
+    local _, blocks = screen:gsub("block %d+\n", "")
+    assert.are.equal(1, blocks, screen)
+    assert.is_truthy(screen:find("\nsome output\nblock %d+\nx"), screen)
+  end)
+
+  it("puts output that does not end its line together again", function()
+    repl()
+    enter("k = 0 _ = bpf.every(0.05, function() k = k + 1 if k <= 5 then io.write('<', k, '>') end end) and 1")
+    t:type("typed")
+    t:wait("<1><2><3><4><5>\nbpf> typed")
+  end)
+
+  it("leaves nothing attached, however it ends, and the terminal as it was", function()
+    for _, how in ipairs { "C-d", "TERM", "HUP" } do
+      local base = os.tmpname()
+      t = terminal.open(("env HOME=%s %s repl; stty -a | grep -o ' icanon\\| echo '"):format(home, helper.bpfnet))
+      t:wait_end("\n" .. PROMPT)
+      enter("p, q = bpf.attach('tcpconnect'), bpf.attach('tcpclose', {buffer = 65536})", 20)
+      enter("_ = " .. helper.snapshot_code(base) .. " and 1")
+      if how == "C-d" then
+        t:key("C-d")
+      else
+        t:type("half")
+        helper.sh("pkill -%s -f '^%s repl$'", how, helper.bpfnet)
+      end
+      t:wait("EXIT 0")
+      assert.is_truthy(t:screen():find("icanon"), t:screen())
+      assert.is_truthy(t:screen():find("echo"), t:screen())
+      local ids, count = helper.held(base)
+      assert.is_true(count > 20, "held " .. count)
+      local left, names = helper.still_there(ids)
+      assert.are.equal(0, left, names)
+      t:close()
+      os.remove(base)
+    end
+    t = nil
+  end)
+
+  it("needs no terminal that can do anything", function()
+    repl(nil, { env = "TERM=dumb" })
+    t:type("'typed' .. (k or 0)")
+    t:key("BSpace", "BSpace")
+    t:type("1)")
+    enter("")
+    t:wait("\"typed1\"\nbpf>")
+    enter("_ = bpf.every(0.1, function() print('tick') end) and 1")
+    t:type("half a line")
+    t:wait("tick\nbpf> half a line")
+    t:key("C-c")
+    t:wait("half a line^C\n")
+    t:key("C-d")
+    t:wait("EXIT 0")
+    -- what comes before is the `clear` of the terminal's shell
+    local sent = t:sent():match("bpfnet %d.*")
+    assert.is_nil(sent:find("\27"), ("%q"):format(sent))
+  end)
+
+  it("shows no colour if the user does not want any", function()
+    repl(nil, { env = "NO_COLOR=1" })
+    enter("{1, 'two'}")
+    assert.is_nil(t:sent():find("\27%[[%d;]*m.*bpf>"))
+    t:close()
+    repl()
+    assert.is_truthy(t:sent():find("\27%[1;36mbpf>"))
+  end)
+
+  it("comes after a script and -e, with their globals, also if they fail", function()
+    local path = os.tmpname()
+    local f <close> = assert(io.open(path, "w"))
+    f:write("made = {...} print('the script')\nerror('has failed')\n")
+    f:flush()
+    repl(("-e 'more = #made' %s a b"):format(path))
+    assert.is_truthy(t:screen():find("the script\n", 1, true), t:screen())
+    assert.is_truthy(t:screen():find(":2: has failed", 1, true), t:screen())
+    enter("more, made[2]")
+    t:wait_end("\n2\n\"b\"\nbpf>")
+    t:key("C-d")
+    t:wait("EXIT 1")
+    os.remove(path)
+  end)
+
+  it("comes when Ctrl-C ends a script that runs", function()
+    repl("-e 'n = 0 bpf.every(0.01, function() n = n + 1 end) print(\"running\", bpf.run())'", { no_wait = true })
+    helper.sh("sleep 0.7")
+    t:key("C-c")
+    t:wait("running\tinterrupted" and "interrupted")
+    t:wait_end("\n" .. PROMPT)
+    enter("at = n")
+    t:enter("bpf.after(0.2, function() print('goes on', n > at) end) and nil")
+    t:wait("goes on\ttrue" and "true")
+    -- what no hook reaches is left by the third one
+    t:enter("(('a'):rep(200)):find(('a*'):rep(12) .. 'b')")
+    helper.sh("sleep 0.3")
+    t:key("C-c")
+    helper.sh("sleep 0.1")
+    t:key("C-c")
+    helper.sh("sleep 0.1")
+    t:key("C-c")
+    t:wait("EXIT 130")
+  end)
+
+  it("takes lines from a pipe or a file", function()
+    local function piped(input, args)
+      return helper.sh("printf %s | timeout 20 %s repl %s", helper.quote(input), helper.bpfnet, args or "")
+    end
+    local text, status = piped("1 + 1\\nfor i = 1, 2 do\\nprint(i)\\nend\\nerror(\"bad\")\\nbpf.run(0.01)\\n\"last\"")
+    assert.are.equal(0, status, text)
+    assert.is_truthy(text:find("^2\n1\n2\n"), text)
+    assert.is_truthy(text:find("bad", 1, true), text)
+    assert.is_truthy(text:find("\"last\"\n$"), text)
+    text, status = piped("x\\n", "-e 'x = 5'")
+    assert.are.equal("5\n", text)
+    assert.are.equal(0, status)
+    text, status = piped("kept.name\\n", "-e 'kept = attached and bpf.attach(\"tcpconnect\")'")
+    assert.are.equal("\"tcpconnect\"\n", text)
+    assert.are.equal(0, status)
+    text, status = piped("1\\n", "-e 'error(\"no\")'")
+    assert.are.equal(1, status)
+    assert.is_truthy(text:find("no\n", 1, true) and text:find("\n1\n$"), text)
+    text, status = piped("function f()\\n")
+    assert.are.equal(1, status)
+    assert.is_truthy(text:find("the input ended inside of an unfinished statement", 1, true), text)
+    local path = os.tmpname()
+    local f <close> = assert(io.open(path, "w"))
+    f:write("y = 6\ny * 7\n")
+    f:flush()
+    text, status = helper.sh("%s repl <%s", helper.bpfnet, path)
+    assert.are.equal("42\n", text)
+    assert.are.equal(0, status)
+    os.remove(path)
+  end)
+end)
