@@ -170,6 +170,15 @@ static int no_socket(pid_t pid, int code, struct err *err)
 	return code;
 }
 
+/* Not one with the same number in another PID namespace, of which just the directory is the same. */
+static bool listens(int fd, pid_t pid)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	return !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) && cred.pid == pid;
+}
+
 int inside_connect(pid_t pid, struct err *err)
 {
 	struct sockaddr_un sun;
@@ -192,5 +201,9 @@ int inside_connect(pid_t pid, struct err *err)
 	if (fd == -EAGAIN)
 		return err_set(err, fd, "process %d does not answer: others wait already",
 			       (int)pid);
+	if (fd >= 0 && !listens(fd, pid)) {
+		close(fd);
+		fd = -ECONNREFUSED;
+	}
 	return fd < 0 ? no_socket(pid, fd, err) : fd;
 }

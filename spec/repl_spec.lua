@@ -47,7 +47,7 @@ describe("the prompt", function()
     end
     local on, rounds, connections = os.tmpname(), os.tmpname(), 250
     local traffic = helper.start(("sh -c 'echo $$ >%s/cgroup.procs; while [ -e %s ]; do %s -c %d echo4 >/dev/null;"
-      .. " echo round >>%s; sleep 0.08; done'"):format(helper.cgroup(), on, helper.traffic, connections, rounds))
+      .. " echo round >>%s; sleep 0.05; done'"):format(helper.cgroup(), on, helper.traffic, connections, rounds))
     t:wait("end\n")
     local line = "typed = ('ab'):rep(3) .. 'cd'"
     for i = 1, #line do
