@@ -193,12 +193,8 @@ local function exists(path)
   return os.execute(("test -e %s/%s"):format(helper.root, path))
 end
 
--- Commands that a text may speak of before their source is in the tree; not longer.
-local COMING = { repl = "engine/cmd_repl.c", doctor = "engine/cmd_doctor.c" }
-
 local function check_bpfnet(words)
   local name = words[2]
-  if COMING[name] and not exists(COMING[name]) then return end
   local help = help_of("help " .. name)
   assert(not help:find("unknown command"), "no command " .. name)
   local script = name == "run" and words[3] and not words[3]:find("^%-") and words[3]:match("^[%l_]+$")

@@ -2,6 +2,7 @@
 -- Of `bpfnet doctor`: the page for the eye, and its JSON.
 
 local out = require("bpfnet.out")
+local terminal = require("bpfnet.terminal")
 
 local page = {}
 
@@ -83,9 +84,7 @@ local function surface()
   if not out.is_terminal() then
     return 100, false
   end
-  local ok, terminal = pcall(require, "bpfnet.terminal")
-  local columns = ok and terminal.size() or 80
-  return math.max(60, math.min(100, columns)), not os.getenv("NO_COLOR")
+  return math.max(60, math.min(100, (terminal.size()))), terminal.colour()
 end
 
 ---@param found bpfnet.doctor.Found
