@@ -246,4 +246,12 @@ describe("what a short form gives", function()
     assert.matches("\nCOMM +COUNT RX_BYTES\n0\n", text)
     assert.matches("\ntcpaccept: stopped, 1 events\n", text)
   end)
+
+  it("tells its last table when the prompt's session ends", function()
+    local lines = ("c = tcpconnect{ cgroup = %q }:count(\"comm\")\nos.execute([[%s >/dev/null]])\n"):format(
+      helper.cgroup(), helper.traffic_command("-c 3 echo4"))
+    local text, status = helper.sh("printf %%s %s | %s repl", helper.quote(lines), helper.bpfnet)
+    assert.are.equal(0, status)
+    assert.are.same({ { COMM = "tr-client", COUNT = "3" } }, last_table(text))
+  end)
 end)

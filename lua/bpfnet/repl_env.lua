@@ -10,6 +10,7 @@ local nearest = require("bpfnet.nearest")
 local pretty = require("bpfnet.pretty")
 local pretty_event = require("bpfnet.pretty_event")
 local repl_made = require("bpfnet.repl_made")
+local short = require("bpfnet.short")
 local texts = require("bpfnet.pretty_text")
 
 local repl_env = {}
@@ -22,6 +23,7 @@ local LOCALS_NS = 500000000
 ---@field private short table the short forms
 ---@field private own table<string, any> the session's own names
 ---@field private lost table<string, true> names that were locals of an earlier chunk
+---@field private end_short_forms fun() ends those that the session has begun
 local Names = {}
 Names.__index = Names
 
@@ -106,11 +108,8 @@ function repl_env.new(session)
   for name, value in pairs(self.own) do
     rawset(self.env, name, value)
   end
-  local ok, short = pcall(require, "bpfnet.short")
-  if ok then
-    pcall(short.install, self.short)
-    self.short_names = short.names
-  end
+  short.install(self.short)
+  self.end_short_forms = short.mark()
   return self
 end
 
@@ -145,8 +144,7 @@ function Names:list()
       add(name)
     end
   end
-  local ok, names = pcall(self.short_names or table.pack)
-  for _, name in ipairs(ok and names or {}) do
+  for _, name in ipairs(short.names()) do
     add(name)
   end
   return list
@@ -223,6 +221,7 @@ end
 
 ---Ends it: what is printed from now on goes to standard output.
 function Names:close()
+  self.end_short_forms()
   self.session.closed = true
 end
 

@@ -314,11 +314,31 @@ function short.begin()
   short.install(_G)
 end
 
+local function running()
+  local view = package.loaded["bpfnet.short_view"]
+  return view and view.running() or {}
+end
+
+---Returns a function that ends what is begun by short forms from now on; last tables are printed.
+---@return fun()
+function short.mark()
+  local before = {}
+  for _, view in ipairs(running()) do
+    before[view] = true
+  end
+  return function()
+    for _, view in ipairs(running()) do
+      if not before[view] then
+        view:stop()
+      end
+    end
+  end
+end
+
 ---Ends all that was begun by short forms; last tables are printed and losses told.
 function short.finish()
-  local view = package.loaded["bpfnet.short_view"]
-  if view then
-    view.stop_all()
+  for _, view in ipairs(running()) do
+    view:stop()
   end
 end
 

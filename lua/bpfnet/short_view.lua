@@ -257,13 +257,6 @@ function View:stop()
   script.losses(self.probe)
 end
 
----Stops all that runs, in the order in which it began.
-function view.stop_all()
-  while running[1] do
-    running[1]:stop()
-  end
-end
-
 ---What runs now.
 ---@return bpfnet.short.View[]
 function view.running()
