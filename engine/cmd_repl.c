@@ -40,6 +40,8 @@ static void on_line(void *arg, const char *text)
 {
 	struct repl *r = arg;
 
+	/* what has happened before Enter was pressed, the line is to know of */
+	tracer_look(script_tracer(r->script));
 	free(r->line);
 	r->line = strdup(text);
 	loop_stop(r->loop);

@@ -12,6 +12,7 @@
 #include "lua_session.h"
 #include "lua_terminal.h"
 #include "script.h"
+#include "tracer.h"
 #include "util.h"
 #include "version.h"
 
@@ -177,6 +178,8 @@ static void line(struct inside *in, const struct frame *f)
 {
 	enum session_answer answer;
 
+	/* what has happened before it was sent, the line is to know of */
+	tracer_look(script_tracer(in->script));
 	in->busy = true;
 	inside_out_take(in->out);
 	answer = inside_stop_start(in->frames.fd, in->script) ?

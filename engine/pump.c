@@ -73,6 +73,11 @@ void pump_free(struct pump *p)
 	free(p);
 }
 
+void pump_look(struct pump *p)
+{
+	p->fn(p->arg, p->ring, ROUND);
+}
+
 void pump_drain(struct pump *p)
 {
 	while (p->fn(p->arg, p->ring, ROUND) == ROUND)

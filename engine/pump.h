@@ -20,6 +20,8 @@ typedef int (*pump_fn)(void *arg, struct ring *ring, int max);
 int pump_new(struct pump **pump, struct loop *loop, struct ring *ring, pump_fn fn, void *arg,
 	     struct err *err);
 void pump_free(struct pump *pump);
+/* One round of what waits in the ring, now; for who is called by the loop. */
+void pump_look(struct pump *pump);
 /* Everything that is in the ring now, without rounds. */
 void pump_drain(struct pump *pump);
 

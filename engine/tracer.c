@@ -127,6 +127,12 @@ int tracer_ring(struct tracer *t, struct ring **ring, struct err *err)
 	return rc;
 }
 
+void tracer_look(struct tracer *t)
+{
+	if (t->pump)
+		pump_look(t->pump);
+}
+
 void tracer_drain(struct tracer *t)
 {
 	if (t->pump)

@@ -36,6 +36,8 @@ int tracer_ring(struct tracer *tracer, struct ring **ring, struct err *err);
 int tracer_own_ring(struct tracer *tracer, uint64_t bytes, struct ring **ring, struct pump **pump,
 		    struct err *err);
 void tracer_drop_ring(struct ring *ring, struct pump *pump);
+/* Delivers what waits in the shared ring, a round of it at most, without waiting for its turn. */
+void tracer_look(struct tracer *tracer);
 /* Delivers all that waits in any ring now. */
 void tracer_drain(struct tracer *tracer);
 
