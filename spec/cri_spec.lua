@@ -226,7 +226,7 @@ disabled_plugins = [%s]
     assert.is_nil(s.open.soon)
     s.listed_ns = 0
     s:ask()
-    assert.is_truthy(s.open.soon)
+    assert.is_truthy(s.open.soon or s.again_soon) -- the latter while the fourth list is under way
     server.close()
   end)
 
