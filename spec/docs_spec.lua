@@ -34,6 +34,7 @@ local AS = {
 local OTHER = {
   { "engine/README.md", "script.lua ──", "a drawing" },
   { "lua/http.md", "apiVersion:", "for kubectl" },
+  { "README.md", "bpf> ", "repl_spec and repl_lua_spec type such lines" },
   { "lua/repl.md", "bpf> ", "entered by repl_lua_spec" },
   { "scripts/README.md", "   5.2ms    17us", "output of packet_path on another kernel" },
 }
