@@ -169,7 +169,7 @@ setup(function()
   local again = {}
   for _, job in ipairs(list) do
     if wrong_with(job) then
-      job.seconds = 10
+      job.seconds = 20
       again[#again + 1] = job
     end
   end
