@@ -33,19 +33,18 @@ local function usable(way)
   end
 end
 
-local function check(facts, got)
-  local failures, count = expect.compare(facts, got)
-  assert.are.equal("", table.concat(failures, "\n"))
-  return count
-end
-
--- A program that an interrupt catches in its own run misses that one. The kernel counts those; only
--- a try without any can be held to every event. try() gives the facts and what was collected of
--- them; so does this, of the first try that missed nothing, or of the tenth.
+-- A program that an interrupt catches in its own run misses that one, and a busy guest of 7.2 has such in nearly each
+-- try. The kernel counts them; a try without any is held to every event, another one gets nine more.
+-- try() gives the facts and what was collected of them; this, how many events there were, and those of tcpclose.
 local function whole(try)
   for left = 9, 0, -1 do
     local facts, got = try()
-    if expect.close(got) == 0 or left == 0 then return facts, got end
+    local missed, closes = expect.close(got), table.move(got.close, 1, #got.close, 1, {})
+    local failures, count = expect.compare(facts, got)
+    if #failures == 0 or missed == 0 or left == 0 then
+      assert.are.equal("", table.concat(failures, "\n"), "missed: " .. missed)
+      return count, closes
+    end
   end
 end
 
@@ -62,19 +61,19 @@ describe("the TCP probes", function()
         pending("this kernel has no " .. way)
         return
       end
-      local facts, got = whole(function()
+      local count = whole(function()
         local got = expect.collect { way = way ~= "" and way or nil,
           filter = { cgroup = helper.cgroup() } }
         local facts = helper.traffic_facts("-c 3 all")
         bpf.run(0.2)
         return facts, got
       end)
-      assert.is_true(check(facts, got) > 200)
+      assert.is_true(count > 200)
     end)
   end
 
   it("see what had begun before they came", function()
-    local facts, got = whole(function()
+    local count = whole(function()
       local base = os.tmpname()
       local child = helper.start(helper.traffic_command(("-c 3 -r %s.ready -w %s.go -o %s.facts"
         .. " old blocked queued connecting"):format(base, base, base)))
@@ -90,20 +89,20 @@ describe("the TCP probes", function()
       assert.are.equal(0, child.wait())
       return expect.parse(text), got
     end)
-    assert.is_true(check(facts, got) > 20)
+    assert.is_true(count > 20)
   end)
 
   it("name the owner by how it is known", function()
-    local _, got = whole(function()
+    local _, closes = whole(function()
       local got = expect.collect { filter = { cgroup = helper.cgroup() } }
       local facts = helper.traffic_facts("-c 1 echo4 never_accepted")
       bpf.run(0.2)
       return facts, got
     end)
     local owners = {}
-    for _, ev in ipairs(got.close) do owners[ev.owner] = true end
+    for _, ev in ipairs(closes) do owners[ev.owner] = true end
     assert.is_true(owners.connect and owners.accept and owners.unknown)
-    for _, ev in ipairs(got.close) do
+    for _, ev in ipairs(closes) do
       if ev.owner == "unknown" then assert.are.equal(0, ev.pid) end
     end
   end)
@@ -124,9 +123,9 @@ describe("the TCP probes", function()
     bpf.run(0.2)
     local missed = p:stats().missed
     p:close()
-    -- those of the table of sockets are counted with them
-    assert.is_true(events >= 10 and events < n, events)
-    assert.is_true(missed >= n - events and missed <= 2 * (n - events), missed)
+    -- besides, those of the table of sockets, and what interrupts have left out
+    assert.is_true(events > 0 and events < n, events)
+    assert.is_true(missed >= n - events, missed)
   end)
 
   it("count every connection of a churn", function()
