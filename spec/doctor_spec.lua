@@ -40,6 +40,48 @@ describe("doctor", function()
     assert.is_true(said.sockops.ok)
   end)
 
+  it("is right inside of a container of runc's, as it is made, and with what it says that is needed", function()
+    local runc = helper.root .. "/.output/containers/usr/sbin/runc"
+    if not io.open(runc) then return pending("needs what `make deps` fetches: runc") end
+    local script = agree.dir .. "/runc"
+    local f = assert(io.open(script, "w"))
+    f:write((([[#!/usr/bin/env python3
+# runc CAPABILITIES COMMAND... - in a container whose files are the host's; with tracefs if it has more capabilities
+import json, os, subprocess, sys, tempfile
+bundle = tempfile.mkdtemp(dir="DIR")
+subprocess.run(["RUNC", "spec"], cwd=bundle, check=True)
+with open(bundle + "/config.json") as f:
+    spec = json.load(f)
+spec["root"] = {"path": bundle + "/root", "readonly": True}
+spec["mounts"] = [m for m in spec["mounts"] if m["type"] != "cgroup"]
+process = spec["process"]
+process.update(terminal=False, args=sys.argv[2:])
+for kind in process["capabilities"]:
+    process["capabilities"][kind] = process["capabilities"][kind] + sys.argv[1].split()
+if sys.argv[1]:
+    spec["mounts"].append({"destination": "/sys/kernel/tracing", "type": "bind", "source": bundle + "/tracing",
+        "options": ["rbind", "ro"]})
+with open(bundle + "/config.json", "w") as f:
+    json.dump(spec, f)
+os.mkdir(bundle + "/root")
+os.mkdir(bundle + "/tracing")
+run = f"mount --rbind / root && mount -t tracefs none tracing && exec RUNC --root {bundle}/state run {bundle[-8:]}"
+sys.exit(subprocess.run(["unshare", "-m", "sh", "-c", run], cwd=bundle).returncode)
+]]):gsub("RUNC", runc):gsub("DIR", agree.dir)))
+    f:close()
+    local said = agree.check({ prefix = "python3 " .. script .. " ''" })
+    assert.is_false(said.verdict.ok)
+    assert.is_false(said.CAP_BPF.ok)
+    assert.are.equal("partly", said["pid namespace"].ok)
+    assert.is_truthy(said.tcpclose.fix:find("--cap-add BPF --cap-add PERFMON", 1, true), said.tcpclose.fix)
+    assert.is_truthy(said.tcpclose.fix:find("-v /sys/kernel/tracing:/sys/kernel/tracing:ro", 1, true))
+    local wanted = {}
+    for name in said.tcpclose.fix:gmatch("%-%-cap%-add (%u[%u_]+)") do wanted[#wanted + 1] = "CAP_" .. name end
+    said = agree.check({ prefix = ("python3 %s '%s'"):format(script, table.concat(wanted, " ")) })
+    assert.is_true(said.CAP_BPF.ok and said.CAP_PERFMON.ok)
+    assert.is_true(said.verdict.ok)
+  end)
+
   it("names what is not mounted", function()
     local said = agree.check({ prefix = "unshare -m", before = "umount -a -t cgroup2,bpf; mount -t tmpfs none /mnt" })
     assert.are.equal("partly", said["cgroup v2"].ok)
