@@ -23,6 +23,8 @@ BUILD_DEPS := clang llvm bpftool gcc libc6-dev make pkg-config libbpf-dev libelf
 TEST_DEPS  := lua-busted iproute2 iptables nftables kmod util-linux procps busybox-static cpio xz-utils \
               zstd lz4 qemu-system-x86 libcap2-bin curl libclang-rt-dev man-db groff-base zsh tmux
 LINT_DEPS  := clang-format cppcheck lua-check
+DEMO_DEPS  := busybox-static curl iproute2
+NEEDED      = $(BUILD_DEPS) $(TEST_DEPS) $(LINT_DEPS)
 
 V ?= 0
 ifeq ($(V),0)
@@ -54,7 +56,7 @@ LIB_OBJ  := $(filter-out $(OUT)/engine/main.o,$(C_OBJ)) $(OUT)/skels.o $(OUT)/em
 LUA_SRC  := $(sort $(wildcard lua/bpfnet/*.lua))
 SCRIPTS  := $(sort $(wildcard scripts/*.lua))
 
-.PHONY: all deps demo check test vmcheck bench install lint meta clean
+.PHONY: all packages deps demo check test vmcheck bench install lint meta clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -108,23 +110,26 @@ $(OUT)/embedded.o: $(OUT)/embedded.c $(LUA_SRC) $(SCRIPTS)
 	$(call say,CC,$<)
 	$(Q)$(CC) -std=gnu11 $(CFLAGS) $(INCLUDE) -c -o $@ $<
 
-# The newest lists, then only what is missing; nothing to do costs no network. Programs with services are
-# unpacked in .output and not installed: none is started.
-deps:
-	$(Q)missing=$$(dpkg-query -W -f '$${Package} $${db:Status-Abbrev}\n' $(BUILD_DEPS) $(TEST_DEPS) $(LINT_DEPS) 2>/dev/null | \
-		awk '$$2 == "ii" { have[$$1] = 1 } END { n = split("$(BUILD_DEPS) $(TEST_DEPS) $(LINT_DEPS)", p, " "); \
+# The newest lists, then only what is missing; nothing to do costs no network.
+packages:
+	$(Q)missing=$$(dpkg-query -W -f '$${Package} $${db:Status-Abbrev}\n' $(NEEDED) 2>/dev/null | \
+		awk '$$2 == "ii" { have[$$1] = 1 } END { n = split("$(NEEDED)", p, " "); \
 		for (i = 1; i <= n; i++) if (!have[p[i]]) printf "%s ", p[i] }'); \
 	if [ -n "$$missing" ]; then \
 		echo "  APT      $$missing"; \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 		apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	fi
+
+# Programs with services are unpacked in .output and not installed: none is started.
+deps: packages
 	$(Q)tests/runtime/programs.sh fetch
 	$(Q)tests/runtime/containers.sh fetch
 
-# Each through a make of its own: what deps installs is looked for when make starts.
-demo: deps
-	$(Q)$(MAKE) --no-print-directory all
+# Each through a make of its own: what is installed is looked for when make starts.
+demo: NEEDED = $(BUILD_DEPS) $(DEMO_DEPS)
+demo: packages
+	$(Q)$(MAKE) --no-print-directory -j$$(nproc) all
 	$(Q)sh scripts/demo.sh
 
 check: deps
