@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 #include <dirent.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include "inside_socket.h"
 #include "util.h"
+
+#define LISTENS_SECONDS 2 /* after its file is there */
+
+static char own_path[128];
+static pid_t own_pid;
 
 /* For processes of this user; own: the environment is that user's. */
 static int directory(char *path, size_t size, uid_t uid, bool own)
@@ -56,7 +61,37 @@ static int try_connect(const struct sockaddr_un *sun)
 	return rc;
 }
 
-/* Its process is gone, also if the number is another one's now or in another PID namespace: nobody listens. */
+static void read_comm(pid_t pid, char *comm, size_t size)
+{
+	char path[32];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	f = fopen(path, "r");
+	comm[0] = '\0';
+	if (f && fgets(comm, (int)size, f))
+		comm[strcspn(comm, "\n")] = '\0';
+	if (f)
+		fclose(f);
+}
+
+/*
+ * Its process is gone, or the number is that of another program: a container that has the directory, too, counts
+ * its processes in its own way, and one there may be about to listen.
+ */
+static bool may_be_stale(const char *path, pid_t pid)
+{
+	char comm[32];
+	struct stat st;
+
+	read_comm(pid, comm, sizeof(comm));
+	if (pid <= 0 || !*comm)
+		return pid > 0;
+	return !str_eq(comm, "bpfnet") && !stat(path, &st) &&
+	       time(NULL) - st.st_mtime > LISTENS_SECONDS;
+}
+
+/* Sockets that nobody listens to. */
 static void remove_stale(const char *dir)
 {
 	DIR *d = opendir(dir);
@@ -68,7 +103,7 @@ static void remove_stale(const char *dir)
 
 		if (sscanf(e->d_name, "%d.sock%n", &pid, &end) != 1 || !end || e->d_name[end])
 			continue;
-		if (pid <= 0 || kill(pid, 0) == 0 || errno != ESRCH || address(&sun, dir, pid))
+		if (address(&sun, dir, pid) || !may_be_stale(sun.sun_path, pid))
 			continue;
 		fd = try_connect(&sun);
 		if (fd == -ECONNREFUSED)
@@ -94,7 +129,31 @@ static int make_directory(const char *dir, struct err *err)
 	return 0;
 }
 
-int inside_listen(char *path, size_t size, struct err *err)
+/* A script may end by os.exit(). A child process that does is not the one that listens. */
+static void remove_own(void)
+{
+	if (own_pid == getpid())
+		unlink(own_path);
+}
+
+static void remember(const char *path)
+{
+	static bool registered;
+
+	if (!registered)
+		registered = !atexit(remove_own);
+	own_pid = getpid();
+	snprintf(own_path, sizeof(own_path), "%s", path);
+}
+
+void inside_unlisten(int *fd)
+{
+	remove_own();
+	own_pid = 0;
+	close_fd(fd);
+}
+
+int inside_listen(struct err *err)
 {
 	struct sockaddr_un sun;
 	char dir[sizeof(sun.sun_path)];
@@ -106,7 +165,7 @@ int inside_listen(char *path, size_t size, struct err *err)
 	if (rc)
 		return rc;
 	remove_stale(dir);
-	if (address(&sun, dir, getpid()) || strlen(sun.sun_path) >= size)
+	if (address(&sun, dir, getpid()))
 		return err_set(err, -ENAMETOOLONG, "%s: too long for a socket", dir);
 	fd = unix_socket();
 	if (fd < 0)
@@ -119,7 +178,7 @@ int inside_listen(char *path, size_t size, struct err *err)
 		close(fd);
 		return rc;
 	}
-	strcpy(path, sun.sun_path);
+	remember(sun.sun_path);
 	return fd;
 }
 
@@ -139,20 +198,6 @@ int inside_accept(int fd, pid_t *pid, uid_t *uid)
 		return client;
 	close(client);
 	return -1;
-}
-
-static void read_comm(pid_t pid, char *comm, size_t size)
-{
-	char path[32];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
-	f = fopen(path, "r");
-	comm[0] = '\0';
-	if (f && fgets(comm, (int)size, f))
-		comm[strcspn(comm, "\n")] = '\0';
-	if (f)
-		fclose(f);
 }
 
 static int no_socket(pid_t pid, int code, struct err *err)

@@ -12,8 +12,12 @@
 #include <sys/types.h>
 #include "err.h"
 
-/* Listens; returns the descriptor and the path, or -errno. Removes what dead processes left in the directory. */
-int inside_listen(char *path, size_t size, struct err *err);
+/*
+ * Listens, once in a process; returns the descriptor or -errno. Removes what dead processes left in the directory. The
+ * socket's file goes with inside_unlisten(), and with exit().
+ */
+int inside_listen(struct err *err);
+void inside_unlisten(int *fd);
 /* Accepts; -1 if there is nobody, or somebody who may not: *uid tells who that was. */
 int inside_accept(int fd, pid_t *pid, uid_t *uid);
 /* Connects to a process; the descriptor, or -errno. */

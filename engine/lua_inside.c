@@ -25,7 +25,6 @@ struct inside {
 	struct script *script;
 	struct loop *loop;
 	int fd;
-	char path[128];
 	struct loop_watch *watch;
 	struct inside_out *out; /* what prints, while a line runs */
 	/* Of who is attached: */
@@ -298,7 +297,7 @@ struct inside *inside_open(struct script *s)
 	in->out = inside_out_new(s, on_out, in);
 	in->drop_timer = loop_timer_new(in->loop, on_drop_time, in);
 	if (in->out && in->drop_timer)
-		in->fd = inside_listen(in->path, sizeof(in->path), &err);
+		in->fd = inside_listen(&err);
 	if (in->fd >= 0)
 		in->watch = loop_watch(in->loop, in->fd, EPOLLIN, on_connect, in);
 	if (!in->watch) {
@@ -320,9 +319,7 @@ void inside_close(struct inside *in)
 	drop(in);
 	loop_unwatch(in->watch);
 	loop_timer_free(in->drop_timer);
-	if (in->fd >= 0)
-		unlink(in->path);
-	close_fd(&in->fd);
+	inside_unlisten(&in->fd);
 	inside_out_free(in->out);
 	free(in);
 }

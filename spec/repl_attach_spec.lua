@@ -169,6 +169,22 @@ describe("bpfnet repl --attach", function()
     child = nil
   end)
 
+  it("leaves nothing when a script ends by os.exit(), nor where a number is another program's", function()
+    start("print('attached') os.exit(3)")
+    assert.are.equal(3, child.wait())
+    assert.are.equal("", (helper.sh("find /run/bpfnet -name %d.sock", child.pid)))
+    -- of a container's process 1, say, which is another one here
+    local other = helper.start("sleep 60")
+    local path = ("/run/bpfnet/%d.sock"):format(other.pid)
+    helper.sh("python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"%s\")'; touch -d '1 hour ago' %s", path,
+      path)
+    start("print('attached')")
+    assert.are.equal(0, child.wait())
+    other.kill("KILL")
+    assert.are.equal("", (helper.sh("find /run/bpfnet -name %d.sock", other.pid)))
+    child = nil
+  end)
+
   it("says what is wrong", function()
     local function refused(pid, prefix)
       local text, status = helper.sh("%s timeout 20 %s repl --attach %s </dev/null", prefix or "", helper.bpfnet, pid)
