@@ -4,6 +4,7 @@
 #include "cmd_redirect_host.h"
 #include "loop.h"
 #include "lua_redirect.h"
+#include "luax.h"
 #include "redirect_view.h"
 #include "script.h"
 #include "util.h"
@@ -57,12 +58,6 @@ static void set_boolean(lua_State *L, const char *name, bool value)
 	lua_setfield(L, -2, name);
 }
 
-static void set_string(lua_State *L, const char *name, const char *value)
-{
-	lua_pushstring(L, value);
-	lua_setfield(L, -2, name);
-}
-
 static void append(lua_State *L)
 {
 	lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
@@ -76,13 +71,13 @@ static void add_view(void *arg, const struct redirect_view *view)
 
 	lua_newtable(L);
 	if (view->info.name[0])
-		set_string(L, "name", view->info.name);
+		luax_set_text(L, "name", view->info.name);
 	set_integer(L, "pid", view->info.pid);
 	set_boolean(L, "alive", view->alive);
 	set_boolean(L, "goes_on", view->goes_on);
 	set_boolean(L, "pinned", view->pinned);
 	set_integer(L, "since", (lua_Integer)view->info.since_s);
-	set_string(L, "scope", view->info.scope);
+	luax_set_text(L, "scope", view->info.scope);
 	redirect_view_stats(view, &stats);
 	lua_redirect_set_stats(L, &stats);
 	lua_newtable(L);
@@ -108,7 +103,7 @@ static int l_list(lua_State *L)
 static void push_ended(lua_State *L, const struct redirect_ended *ended)
 {
 	lua_newtable(L);
-	set_string(L, "name", ended->name);
+	luax_set_text(L, "name", ended->name);
 	set_integer(L, "pid", ended->pid);
 	set_integer(L, "left", ended->left);
 	set_boolean(L, "was_dead", ended->was_dead);

@@ -155,12 +155,6 @@ static int l_redirect(lua_State *L)
 	return 1;
 }
 
-static void set_str(lua_State *L, const char *key, const char *value)
-{
-	lua_pushstring(L, value);
-	lua_setfield(L, -2, key);
-}
-
 /*
  * native.kernel() -> { release=, version=, machine=, known=, bad={ {what=, fixed=, source=, warns=}, ... } }:
  * what this kernel is known for with a redirect; known is false if its version can't be told
@@ -175,18 +169,18 @@ static int l_kernel(lua_State *L)
 		     redirect_kernel_version(release, version, &v);
 
 	lua_newtable(L);
-	set_str(L, "release", release);
-	set_str(L, "version", version);
-	set_str(L, "machine", u.machine);
+	luax_set_text(L, "release", release);
+	luax_set_text(L, "version", version);
+	luax_set_text(L, "machine", u.machine);
 	lua_pushboolean(L, known);
 	lua_setfield(L, -2, "known");
 	lua_newtable(L);
 	for (int i = 1; known && (row = redirect_kernel_next(&v, row)); i++) {
 		redirect_kernel_fixed_in(row, &v, fixed, sizeof(fixed));
 		lua_createtable(L, 0, 4);
-		set_str(L, "what", row->what);
-		set_str(L, "fixed", fixed);
-		set_str(L, "source", row->source);
+		luax_set_text(L, "what", row->what);
+		luax_set_text(L, "fixed", fixed);
+		luax_set_text(L, "source", row->source);
 		lua_pushboolean(L, row->warns);
 		lua_setfield(L, -2, "warns");
 		lua_rawseti(L, -2, i);

@@ -67,12 +67,6 @@ int lprobe_tostring(lua_State *L)
 	return 1;
 }
 
-static void set_str(lua_State *L, const char *key, const char *value)
-{
-	lua_pushstring(L, value);
-	lua_setfield(L, -2, key);
-}
-
 void lprobe_push_points(lua_State *L, const struct points *points)
 {
 	const struct point *p;
@@ -80,16 +74,16 @@ void lprobe_push_points(lua_State *L, const struct points *points)
 	lua_newtable(L);
 	for (int i = 0; (p = points_get(points, i)); i++) {
 		lua_createtable(L, 0, 7);
-		set_str(L, "name", p->name);
-		set_str(L, "group", p->group);
+		luax_set_text(L, "name", p->name);
+		luax_set_text(L, "group", p->group);
 		lua_pushboolean(L, p->optional);
 		lua_setfield(L, -2, "optional");
 		lua_pushboolean(L, p->wanted);
 		lua_setfield(L, -2, "wanted");
 		if (*point_by_name(p->by))
-			set_str(L, "way", point_by_name(p->by));
-		set_str(L, "where", p->where);
-		set_str(L, "why", p->why);
+			luax_set_text(L, "way", point_by_name(p->by));
+		luax_set_text(L, "where", p->where);
+		luax_set_text(L, "why", p->why);
 		lua_rawseti(L, -2, i + 1);
 	}
 }
@@ -101,11 +95,11 @@ void lprobe_push_ways(lua_State *L, const struct ways *ways)
 		const struct way_program *p = &ways->list[i];
 
 		lua_createtable(L, 0, 6);
-		set_str(L, "program", p->name);
-		set_str(L, "what", p->what);
-		set_str(L, "way", p->way);
-		set_str(L, "hook", p->hook);
-		set_str(L, "loses", p->loses);
+		luax_set_text(L, "program", p->name);
+		luax_set_text(L, "what", p->what);
+		luax_set_text(L, "way", p->way);
+		luax_set_text(L, "hook", p->hook);
+		luax_set_text(L, "loses", p->loses);
 		lua_pushboolean(L, p->used);
 		lua_setfield(L, -2, "used");
 		lua_rawseti(L, -2, i + 1);

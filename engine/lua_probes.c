@@ -11,12 +11,6 @@
 #include "tracer.h"
 #include "util.h"
 
-static void set_str(lua_State *L, const char *key, const char *value)
-{
-	lua_pushstring(L, value);
-	lua_setfield(L, -2, key);
-}
-
 /* [-0, +1] the names that stand for an enum's numbers */
 static void push_names(lua_State *L, const struct field *f)
 {
@@ -35,9 +29,9 @@ static void push_fields(lua_State *L, const struct layout *layout)
 		const struct field *f = &layout->fields[i];
 
 		lua_createtable(L, 0, 5);
-		set_str(L, "name", f->name);
-		set_str(L, "type", field_type_name(f));
-		set_str(L, "doc", f->doc);
+		luax_set_text(L, "name", f->name);
+		luax_set_text(L, "type", field_type_name(f));
+		luax_set_text(L, "doc", f->doc);
 		lua_pushboolean(L, field_can_be_nil(f));
 		lua_setfield(L, -2, "optional");
 		if (f->kind == FIELD_ENUM) {
@@ -89,15 +83,15 @@ static void push_probe(lua_State *L, const char *name, bool try)
 	if (!rc && try)
 		rc = try_probe(p, &err);
 	lua_createtable(L, 0, 9);
-	set_str(L, "name", name);
+	luax_set_text(L, "name", name);
 	if (rc || try) {
 		lua_pushboolean(L, !rc);
 		lua_setfield(L, -2, "available");
 	}
 	if (rc)
-		set_str(L, "why", err.msg);
+		luax_set_text(L, "why", err.msg);
 	if (p) {
-		set_str(L, "doc", probe_layout(p)->doc);
+		luax_set_text(L, "doc", probe_layout(p)->doc);
 		push_fields(L, probe_layout(p));
 		lua_setfield(L, -2, "fields");
 		push_filters(L, probe_filter_kinds(p));

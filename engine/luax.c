@@ -204,6 +204,12 @@ void luax_class(lua_State *L, const char *name, const luaL_Reg *methods, const l
 	lua_pop(L, 2); /* __index, metatable */
 }
 
+void luax_set_text(lua_State *L, const char *key, const char *text)
+{
+	lua_pushstring(L, text);
+	lua_setfield(L, -2, key);
+}
+
 void luax_push_value(lua_State *L, const struct value *value)
 {
 	switch (value->type) {

@@ -45,6 +45,8 @@ bool luax_push_near(lua_State *L, int index, const char *name, bool keys);
  */
 int luax_no_member(lua_State *L, const char *what, const char *name, int methods,
 		   const char *const *known);
+/* table[key] = text for the table on top, nil for NULL. [-0, +0] raises only for lack of memory. */
+void luax_set_text(lua_State *L, const char *key, const char *text);
 /* Pushes a record's value. [-0, +1] raises only for lack of memory. */
 void luax_push_value(lua_State *L, const struct value *value);
 /* Takes the value at index; strings stay owned by Lua. False if it is of no such type. */
