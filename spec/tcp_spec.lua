@@ -33,15 +33,22 @@ local function usable(way)
   end
 end
 
+-- Of a kretprobe that had no place for a call the kernel tells since 6.7 only.
+local function tells(way)
+  local major, minor = helper.sh("uname -r"):match("^(%d+)%.(%d+)")
+  return way ~= "kretprobe" or tonumber(major) * 100 + tonumber(minor) >= 607
+end
+
 -- A program that an interrupt catches in its own run misses that one, and a busy guest of 7.2 has such in nearly each
--- try. The kernel counts them; a try without any is held to every event, another one gets nine more.
+-- try. The kernel counts them; a try without any is held to every event, another one gets nine more, as does one by a
+-- way whose misses the kernel does not tell.
 -- try() gives the facts and what was collected of them; this, how many events there were, and those of tcpclose.
-local function whole(try)
+local function whole(try, way)
   for left = 9, 0, -1 do
     local facts, got = try()
     local missed, closes = expect.close(got), table.move(got.close, 1, #got.close, 1, {})
     local failures, count = expect.compare(facts, got)
-    if #failures == 0 or missed == 0 or left == 0 then
+    if #failures == 0 or missed == 0 and tells(way) or left == 0 then
       assert.are.equal("", table.concat(failures, "\n"), "missed: " .. missed)
       return count, closes
     end
@@ -67,7 +74,7 @@ describe("the TCP probes", function()
         local facts = helper.traffic_facts("-c 3 all")
         bpf.run(0.2)
         return facts, got
-      end)
+      end, way)
       assert.is_true(count > 200)
     end)
   end
@@ -108,11 +115,8 @@ describe("the TCP probes", function()
   end)
 
   it("count the accepts that a kretprobe had no place for", function()
-    local release = helper.sh("uname -r")
-    local major, minor = release:match("^(%d+)%.(%d+)")
     if not usable("kretprobe") then return pending("this kernel has no kretprobe") end
-    -- before 6.7 it does not tell
-    if tonumber(major) * 100 + tonumber(minor) < 607 then return pending("Linux " .. release) end
+    if not tells("kretprobe") then return pending("this kernel does not tell") end
     local n, events, base = 40, 0, os.tmpname()
     local p = bpf.attach("tcpaccept", { way = "kretprobe", filter = { cgroup = helper.cgroup() } },
       function() events = events + 1 end)
