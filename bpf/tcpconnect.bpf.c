@@ -156,7 +156,9 @@ static __always_inline int failed(struct sock *sk, const bool trusted, const str
 	if (seen) {
 		*c = *seen;
 		bpf_map_delete_elem(&failing, &tid);
-		return emit(&ev, latency(c->ts_ns, life), -ret);
+		/* else of a call whose return was not seen, as through io_uring */
+		if (life && life->cookie == c->cookie)
+			return emit(&ev, latency(c->ts_ns, life), -ret);
 	}
 	conn_from_sock(c, sk, trusted);
 	conn_owner_current(c, OWNER_CONNECT);
@@ -221,7 +223,7 @@ int BPF_KRETPROBE(fail__kretprobe, int ret)
 
 /* Only where the exit can't look at the arguments any more. */
 SEC("tp/syscalls/sys_enter_connect")
-OPTIONAL int fail__tp__enter(struct syscall_enter_args *args)
+int fail__tp__enter(struct syscall_enter_args *args)
 {
 	struct call call = { (void *)args->args[0], (void *)args->args[1] };
 	__u32 tid = bpf_get_current_pid_tgid();
@@ -249,7 +251,7 @@ static __always_inline bool connect_args(__u64 *fd, __u64 *addr)
 
 SEC("tp/syscalls/sys_exit_connect")
 LOSES("attempts through io_uring that fail before a SYN is sent")
-OPTIONAL int fail__tp(struct syscall_exit_args *args)
+int fail__tp(struct syscall_exit_args *args)
 {
 	struct target to = {};
 	struct sock *sk;

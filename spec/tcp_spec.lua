@@ -114,6 +114,24 @@ describe("the TCP probes", function()
     end
   end)
 
+  it("do not take one failing connect for another whose return was not seen", function()
+    local list = {}
+    local p = bpf.attach("tcpconnect", helper.ours(), function(ev)
+      if ev.error == "ENETUNREACH" then list[#list + 1] = ev end
+    end)
+    local facts, skipped = helper.traffic_facts("-c 3 uring_fail")
+    bpf.run(0.2)
+    p:close()
+    if #skipped > 0 then return pending(skipped[1].skip) end
+    assert.are.equal(3, #facts)
+    assert.are.equal(3, #list)
+    for i, ev in ipairs(list) do
+      assert.are.equal(facts[i].daddr, ev.daddr)
+      assert.are.equal(facts[i].dport, ev.dport)
+      assert.are.equal(facts[i].tid, ev.tid)
+    end
+  end)
+
   it("count the accepts that a kretprobe had no place for", function()
     if not usable("kretprobe") then return pending("this kernel has no kretprobe") end
     if not tells("kretprobe") then return pending("this kernel does not tell") end

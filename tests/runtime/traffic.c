@@ -79,6 +79,8 @@ static const struct scenario scenarios[] = {
 	{ "never_accepted", "the listener closes, nobody has accepted", run_never_accepted, 0 },
 	{ "uring", "accept through io_uring", run_uring, 0 },
 	{ "uring_multi", "accept through io_uring, multishot", run_uring_multi, 0 },
+	{ "uring_fail", "connect fails at once through io_uring, then otherwise", run_uring_fail,
+	  NOT_ALL },
 	{ "tfo", "TCP fast open; one connection more, for the cookie", run_tfo, OWN_NET },
 	{ "simopen", "simultaneous open: both ends connect", run_simopen, 0 },
 	{ "old", "phase: connections that exist already", run_old, PHASE },

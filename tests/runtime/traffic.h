@@ -142,6 +142,10 @@ void serve_plan(int lfd, const void *plan);
 void run_clients(const struct plan *p);
 void run_served(const struct plan *p, void (*serve)(int lfd, const void *plan));
 
+/* traffic_fail.c */
+void expect_error(int fd, const union addr *to, int error);
+int shared_port(const union addr *own, union addr *got);
+
 /* The scenarios. */
 void run_echo4(void);
 void run_echo6(void);
@@ -173,6 +177,7 @@ void run_dead_peer(void);
 void run_simopen(void);
 void run_uring(void);
 void run_uring_multi(void);
+void run_uring_fail(void);
 void run_old(void);
 void run_blocked(void);
 void run_queued(void);

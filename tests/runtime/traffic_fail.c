@@ -8,7 +8,7 @@
 
 #include "traffic.h"
 
-static void expect_error(int fd, const union addr *to, int error)
+void expect_error(int fd, const union addr *to, int error)
 {
 	if (connect(fd, &to->sa, addr_len(to)) == 0)
 		die("connect has succeeded, not failed: %s", strerror(error));
@@ -155,13 +155,19 @@ void run_noroute6(void)
 	no_route(NOROUTE6);
 }
 
-static int shared_port(const union addr *own)
+/* A socket with that port, which others may have, too; own NULL: with any, and it is told in got. */
+int shared_port(const union addr *own, union addr *got)
 {
 	int fd = tcp_socket(AF_INET, 0);
+	socklen_t len = sizeof(*got);
 
 	option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-	if (bind(fd, &own->sa, sizeof(own->v4)) < 0)
+	if (!own)
+		addr_set(got, "127.0.0.1", 0);
+	if (bind(fd, own ? &own->sa : &got->sa, sizeof(got->v4)) < 0)
 		die("bind: %s", strerror(errno));
+	if (!own)
+		getsockname(fd, &got->sa, &len);
 	return fd;
 }
 
@@ -173,13 +179,8 @@ void run_addrinuse(void)
 
 	server_address(&to, "127.0.0.1");
 	for (int i = 0; i < count; i++) {
-		socklen_t len = sizeof(own);
-		int first, second;
+		int first = shared_port(NULL, &own), second = shared_port(&own, NULL);
 
-		addr_set(&own, "127.0.0.1", 0);
-		first = shared_port(&own);
-		getsockname(first, &own.sa, &len);
-		second = shared_port(&own);
 		if (connect(first, &to.sa, sizeof(to.v4)) < 0)
 			die("connect: %s", strerror(errno));
 		if (connect(second, &to.sa, sizeof(to.v4)) == 0)
