@@ -13,6 +13,7 @@
 #include "cmd.h"
 #include "cmd_redirect_host.h"
 #include "log.h"
+#include "loop.h"
 #include "script.h"
 #include "util.h"
 
@@ -39,6 +40,7 @@ static int run_lua(int argc, char **argv, struct redirect_host *host)
 	}
 	if (script_error(s) && status != EXIT_OK)
 		log_msg(LOG_ERROR, "%s", script_error(s));
+	loop_unwatch(host->output);
 	script_free(s);
 	return status;
 }

@@ -152,10 +152,12 @@ static void on_output_gone(void *arg, uint32_t events)
 /* host.watch_output(): bpf.run() returns "stopped" once nobody can read standard output any more */
 static int l_watch_output(lua_State *L)
 {
+	struct redirect_host *host = lua_touserdata(L, lua_upvalueindex(1));
 	struct loop *loop = script_loop(script_of(L));
 
 	/* what can't lose its reader, as a file, can't be waited for */
-	loop_watch(loop, STDOUT_FILENO, EPOLLERR, on_output_gone, loop);
+	if (!host->output)
+		host->output = loop_watch(loop, STDOUT_FILENO, EPOLLERR, on_output_gone, loop);
 	return 0;
 }
 
@@ -179,13 +181,14 @@ static int l_done(lua_State *L)
 
 void redirect_host_push(lua_State *L, struct redirect_host *host)
 {
-	static const luaL_Reg functions[] = {
-		{ "check", l_check }, { "publish", l_publish }, { "list", l_list },
-		{ "stop", l_stop },   { "clean", l_clean },     { "watch_output", l_watch_output },
-		{ NULL, NULL }
-	};
+	static const luaL_Reg functions[] = { { "check", l_check }, { "publish", l_publish },
+					      { "list", l_list },   { "stop", l_stop },
+					      { "clean", l_clean }, { NULL, NULL } };
 
 	luaL_newlib(L, functions);
+	lua_pushlightuserdata(L, host);
+	lua_pushcclosure(L, l_watch_output, 1);
+	lua_setfield(L, -2, "watch_output");
 	lua_pushlightuserdata(L, host);
 	lua_pushcclosure(L, l_ready, 1);
 	lua_setfield(L, -2, "ready");

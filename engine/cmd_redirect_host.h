@@ -6,12 +6,15 @@
 #include <lua.h>
 #include <stdbool.h>
 
+struct loop_watch;
+
 struct redirect_host {
 	bool verbose;
 	bool quiet;
 	bool detached;
 	bool (*ready)(
 		void); /* the background may go on without whoever started it; false: they are gone */
+	struct loop_watch *output; /* NULL: nobody asked; for loop_unwatch() */
 	int status; /* what it ended with */
 };
 
