@@ -21,7 +21,8 @@ BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpf
 BUILD_DEPS := clang llvm bpftool gcc libc6-dev make pkg-config libbpf-dev libelf-dev libpcap-dev zlib1g-dev \
               liblua5.4-dev lua-cjson-dev libcurl4-openssl-dev libedit-dev
 TEST_DEPS  := lua-busted iproute2 iptables nftables kmod util-linux procps busybox-static cpio xz-utils \
-              zstd lz4 qemu-system-x86 libcap2-bin curl libclang-rt-dev man-db groff-base zsh tmux
+              zstd lz4 qemu-system-x86 libcap2-bin curl libclang-rt-dev man-db groff-base zsh tmux \
+              strace
 LINT_DEPS  := clang-format cppcheck lua-check
 DEMO_DEPS  := busybox-static curl iproute2
 NEEDED      = $(BUILD_DEPS) $(TEST_DEPS) $(LINT_DEPS)

@@ -64,16 +64,23 @@ static int find_source(struct source *src, const struct run_opts *o, const char 
 	return run_find_source(src, "run", name);
 }
 
-/* A script that never called bpf.run() and leaves something attached wants it to run. */
-static void run_leftovers(struct script *s)
+/*
+ * A script that never called bpf.run() and leaves something attached wants it to run. False, and said why, if the
+ * kernel does not let us wait.
+ */
+static bool run_leftovers(struct script *s)
 {
 	enum loop_end end;
+	int rc;
 
 	if (script_error(s) || script_has_run(s) || loop_signal(script_loop(s)))
-		return;
-	loop_run(script_loop(s), -1, &end);
-	if (end == LOOP_INTERRUPTED)
+		return true;
+	rc = loop_run(script_loop(s), -1, &end);
+	if (rc)
+		log_msg(LOG_ERROR, "can't wait for events (%s)", errno_name(-rc));
+	else if (end == LOOP_INTERRUPTED)
 		tracer_drain(script_tracer(s));
+	return !rc;
 }
 
 /*
@@ -105,6 +112,7 @@ static int run(const struct run_opts *o, const struct source *src, int argc, cha
 	struct inside *inside;
 	struct script *s;
 	struct err err;
+	bool waited = true;
 	int status;
 
 	if (script_new(&s, &o->script, &err)) {
@@ -118,9 +126,11 @@ static int run(const struct run_opts *o, const struct source *src, int argc, cha
 		for (int i = 0; i < argc; i++)
 			lua_pushstring(script_state(s), argv[i]);
 		if (script_run_chunk(s, argc))
-			run_leftovers(s);
+			waited = run_leftovers(s);
 	}
 	status = report(s);
+	if (!waited)
+		status = EXIT_FAILED;
 	if (o->code && status == EXIT_OK && !short_forms(s, "finish"))
 		status = report(s);
 	inside_close(inside);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include "err.h"
 
 int err_set(struct err *err, int code, const char *fmt, ...)
@@ -13,6 +15,16 @@ int err_set(struct err *err, int code, const char *fmt, ...)
 	err->code = code;
 	err->hint[0] = '\0';
 	return code;
+}
+
+/* The limit is this process's own, so who meets it can do something. */
+static void hint_files(struct err *err)
+{
+	struct rlimit limit;
+
+	if (!getrlimit(RLIMIT_NOFILE, &limit))
+		err_hint(err, "this process may have %llu descriptors: raise that with ulimit -n",
+			 (unsigned long long)limit.rlim_cur);
 }
 
 int err_sys(struct err *err, int code, const char *fmt, ...)
@@ -28,6 +40,8 @@ int err_sys(struct err *err, int code, const char *fmt, ...)
 	snprintf(err->msg + len, sizeof(err->msg) - len, " (%s)", name ? name : "unknown error");
 	err->code = code;
 	err->hint[0] = '\0';
+	if (code == -EMFILE)
+		hint_files(err);
 	return code;
 }
 

@@ -17,7 +17,7 @@ struct err {
 
 /* Sets message and code (-errno), clears the hint. Returns code. */
 int err_set(struct err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-/* Like err_set() and ends the message with the name of the errno, in brackets. */
+/* Like err_set() and ends the message with the name of the errno, in brackets; a hint if it is EMFILE. */
 int err_sys(struct err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Adds what to do about it. */
 void err_hint(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -41,6 +41,24 @@ enum log_level log_get_level(void)
 	return max_level;
 }
 
+/* Not what libbpf puts around the verifier's log, which may be empty. */
+static bool says_something(const char *line, const char *end)
+{
+	static const char begin[] = "-- BEGIN PROG LOAD LOG --";
+	size_t len = (size_t)(end - line);
+
+	return len && !str_starts(line, "processed ") && !str_starts(line, "-- ") &&
+	       !(len >= strlen(begin) && str_starts(end - strlen(begin), begin));
+}
+
+/* Without "libbpf: prog 'NAME': ", which the message says in its own words. */
+static const char *skip_program(const char *line)
+{
+	const char *quote = str_starts(line, "libbpf: prog '") ? strstr(line, "': ") : NULL;
+
+	return quote ? quote + 3 : line;
+}
+
 /* Keeps the last line that says something: libbpf prints the verifier's log in one message. */
 static void keep_reason(const char *text)
 {
@@ -51,7 +69,8 @@ static void keep_reason(const char *text)
 			end--;
 		for (line = end; line > text && line[-1] != '\n';)
 			line--;
-		if (end > line && !str_starts(line, "processed ") && !str_starts(line, "-- ")) {
+		if (says_something(line, end)) {
+			line = skip_program(line);
 			snprintf(reason, sizeof(reason), "%.*s", (int)(end - line), line);
 			return;
 		}

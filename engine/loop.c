@@ -210,14 +210,16 @@ static int sleep_ms(const struct loop *l, uint64_t deadline_ns)
 	return due > 3600000 ? 3600000 : (int)due;
 }
 
-static void wait_and_dispatch(struct loop *l, uint64_t deadline_ns)
+/* 0 or -errno, of waiting. */
+static int wait_and_dispatch(struct loop *l, uint64_t deadline_ns)
 {
-	int ms = sleep_ms(l, deadline_ns);
+	int ms = sleep_ms(l, deadline_ns), rc;
 	bool pause = ms || now_ns() - l->last_pause_ns > BUSY_NS;
 
 	if (pause && l->before)
 		l->before(l->hook_arg);
 	l->nr_events = epoll_wait(l->epfd, l->events, BATCH, ms);
+	rc = l->nr_events < 0 && errno != EINTR ? -errno : 0;
 	if (pause && l->after)
 		l->after(l->hook_arg);
 	if (pause)
@@ -229,42 +231,51 @@ static void wait_and_dispatch(struct loop *l, uint64_t deadline_ns)
 			w->fn(w->arg, l->events[i].events);
 	}
 	l->nr_events = 0;
+	return rc;
 }
 
-static enum loop_end run(struct loop *l, uint64_t deadline_ns)
+static int run(struct loop *l, uint64_t deadline_ns, enum loop_end *end)
 {
 	for (;;) {
 		/* One time for both: a timer that is due before the deadline runs before it. */
 		uint64_t now = now_ns();
+		int rc;
 
+		*end = LOOP_INTERRUPTED;
 		if (signals.number)
-			return LOOP_INTERRUPTED;
+			return 0;
 		run_timers(l, now);
+		*end = LOOP_STOPPED;
 		if (l->stop)
-			return LOOP_STOPPED;
+			return 0;
+		*end = LOOP_IDLE;
 		if (!l->holds)
-			return LOOP_IDLE;
+			return 0;
+		*end = LOOP_TIMEOUT;
 		if (now >= deadline_ns)
-			return LOOP_TIMEOUT;
-		wait_and_dispatch(l, deadline_ns);
-		if (l->stop)
-			return LOOP_STOPPED;
+			return 0;
+		*end = LOOP_STOPPED;
+		rc = wait_and_dispatch(l, deadline_ns);
+		if (rc || l->stop)
+			return rc;
 	}
 }
 
 int loop_run(struct loop *l, int64_t timeout_ns, enum loop_end *end)
 {
+	int rc;
+
 	if (l->running)
 		return -EBUSY;
 	l->running = true;
 	l->stop = false;
 	if (l->after)
 		l->after(l->hook_arg);
-	*end = run(l, timeout_ns < 0 ? UINT64_MAX : now_ns() + (uint64_t)timeout_ns);
+	rc = run(l, timeout_ns < 0 ? UINT64_MAX : now_ns() + (uint64_t)timeout_ns, end);
 	if (l->before)
 		l->before(l->hook_arg);
 	l->running = false;
-	return 0;
+	return rc;
 }
 
 void loop_set_sleep_hooks(struct loop *l, void (*before)(void *arg), void (*after)(void *arg),

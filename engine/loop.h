@@ -24,7 +24,10 @@ enum loop_end {
 
 int loop_new(struct loop **loop, struct err *err);
 void loop_free(struct loop *loop);
-/* Runs until one of the ends; timeout_ns < 0: none. Not from inside a callback (-EBUSY). */
+/*
+ * Runs until one of the ends; timeout_ns < 0: none. 0; -EBUSY: not from inside a callback; another -errno:
+ * the kernel does not let us wait.
+ */
 int loop_run(struct loop *loop, int64_t timeout_ns, enum loop_end *end);
 /* Ends loop_run() after the callback that runs now. */
 void loop_stop(struct loop *loop);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* The module `bpfnet`, which is also the global `bpf`. */
+#include <errno.h>
 #include <stdio.h>
 #include <lauxlib.h>
 #include "log.h"
@@ -37,8 +38,10 @@ const char *lua_run_loop(lua_State *L, double seconds, const char *where)
 	if (!rc && (end == LOOP_TIMEOUT || end == LOOP_INTERRUPTED))
 		tracer_drain(script_tracer(s));
 	script_set_callback_state(s, outer);
-	if (rc)
+	if (rc == -EBUSY)
 		luaL_error(L, "%s: the loop is already running: not from inside a callback", where);
+	if (rc)
+		luaL_error(L, "%s: can't wait for events (%s)", where, errno_name(-rc));
 	if (script_error(s))
 		script_raise(L);
 	if (end == LOOP_INTERRUPTED)

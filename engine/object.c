@@ -213,7 +213,8 @@ int object_load(struct object *o, object_setup_fn setup, void *arg, const struct
 			rc = globals_go_live(o->bpf);
 			return rc ? err_sys(err, rc, "%s: can't map its variables", o->name) : 0;
 		}
-		if (!ways_refuse(&o->ways, &o->refused, log_libbpf_program(), log_libbpf_reason()))
+		if (is_shortage(rc) ||
+		    !ways_refuse(&o->ways, &o->refused, log_libbpf_program(), log_libbpf_reason()))
 			return load_failed(o, rc, err);
 		log_msg(LOG_DEBUG, "%s: program '%s' is refused, trying another way", o->name,
 			log_libbpf_program());
@@ -307,7 +308,7 @@ int object_attach(struct object *o, struct err *err)
 			continue;
 		}
 		object_detach(o);
-		if (ways_refuse(&o->ways, &o->refused, p->name, strerror(-rc)))
+		if (!is_shortage(rc) && ways_refuse(&o->ways, &o->refused, p->name, strerror(-rc)))
 			return -EAGAIN;
 		return err_sys(err, rc, "%s: can't attach program '%s' to '%s'", o->name, p->name,
 			       p->hook);

@@ -126,9 +126,10 @@ static bool to_attach(const struct site *site)
 	return site->used && site->sym.found && !site->attached;
 }
 
-void point_sites_attach(struct points *p)
+int point_sites_attach(struct points *p)
 {
 	struct letgo gone = { .n = 0 };
+	int short_of = 0;
 
 	point_multi_attach(p);
 	for (int i = 0; i < p->nr_sites; i++) {
@@ -140,13 +141,18 @@ void point_sites_attach(struct points *p)
 		rc = attach_site(p, site);
 		if (rc) {
 			point_site_detach(site, &gone);
-			give_up(p, site, rc);
+			site->error = rc;
 		}
 	}
-	for (int i = 0; i < p->nr_sites; i++)
-		if (to_attach(&p->sites[i]))
-			give_up(p, &p->sites[i], p->sites[i].error);
+	for (int i = 0; i < p->nr_sites; i++) {
+		if (!to_attach(&p->sites[i]))
+			continue;
+		if (is_shortage(p->sites[i].error))
+			short_of = p->sites[i].error;
+		give_up(p, &p->sites[i], p->sites[i].error);
+	}
 	letgo(&gone);
+	return short_of;
 }
 
 int points_attach(struct points *p, const struct bpf_object *runs, const struct bpf_object *maps,
@@ -162,7 +168,9 @@ int points_attach(struct points *p, const struct bpf_object *runs, const struct 
 			rc = open_shared(p, (enum shared)way, at);
 	if (rc)
 		return err_sys(err, rc, "can't load the stubs of its points");
-	point_sites_attach(p);
+	rc = point_sites_attach(p);
+	if (rc)
+		return err_sys(err, rc, "can't hook its points");
 	return points_check(p, err);
 }
 

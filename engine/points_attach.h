@@ -17,7 +17,7 @@ void points_init_site(struct site *site);
 /*
  * Attaches the programs of `runs`, a loaded object that uses the maps of `maps`. A function that
  * can't be hooked makes its point unseen, see struct point; that is an error only for a point that
- * was named, or if nothing is left. 0 or -errno.
+ * was named, if nothing is left, or if there is no memory or no descriptor for it. 0 or -errno.
  */
 int points_attach(struct points *points, const struct bpf_object *runs,
 		  const struct bpf_object *maps, struct err *err);

@@ -80,8 +80,11 @@ bool point_has_module(const struct points *points, const struct point *point, co
 /* The shared program of a loaded object; NULL if it has none. */
 const struct bpf_program *point_program(const struct bpf_object *obj, enum shared way,
 					bool at_return);
-/* Attaches at all sites that are in use and not attached yet; those that fail are given up. */
-void point_sites_attach(struct points *points);
+/*
+ * Attaches at all sites that are in use and not attached yet; those that fail are given up. 0, or -errno if some
+ * did for want of memory or descriptors.
+ */
+int point_sites_attach(struct points *points);
 void point_site_detach(struct site *site, struct letgo *letgo);
 /* Runs that the kernel left out there. */
 uint64_t point_site_missed(const struct site *site);

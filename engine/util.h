@@ -3,6 +3,7 @@
 #ifndef BPFNET_UTIL_H
 #define BPFNET_UTIL_H
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdbool.h>
@@ -28,6 +29,15 @@ static inline void close_fd(int *fd)
 	if (*fd >= 0)
 		close(*fd);
 	*fd = -1;
+}
+
+/*
+ * An error (-errno) that says nothing of what the kernel can do: there is no room now. Who tries what the kernel
+ * takes must not believe it.
+ */
+static inline bool is_shortage(int rc)
+{
+	return rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM;
 }
 
 static inline bool str_eq(const char *a, const char *b)
