@@ -80,6 +80,8 @@ void pump_look(struct pump *p)
 
 void pump_drain(struct pump *p)
 {
-	while (p->fn(p->arg, p->ring, ROUND) == ROUND)
+	uint64_t end = ring_end(p->ring);
+
+	while (p->fn(p->arg, p->ring, ROUND) == ROUND && !ring_has_read(p->ring, end))
 		;
 }

@@ -22,7 +22,7 @@ int pump_new(struct pump **pump, struct loop *loop, struct ring *ring, pump_fn f
 void pump_free(struct pump *pump);
 /* One round of what waits in the ring, now; for who is called by the loop. */
 void pump_look(struct pump *pump);
-/* Everything that is in the ring now, without rounds. */
+/* Everything that is in the ring now, at once; what comes meanwhile is left, it may come faster than it is read. */
 void pump_drain(struct pump *pump);
 
 #endif

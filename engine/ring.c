@@ -173,6 +173,16 @@ static uint64_t produced(const struct ring *r)
 	return __atomic_load_n(r->producer_pos, __ATOMIC_ACQUIRE);
 }
 
+uint64_t ring_end(const struct ring *r)
+{
+	return produced(r);
+}
+
+bool ring_has_read(const struct ring *r, uint64_t end)
+{
+	return r->pos >= end;
+}
+
 /* The record at r->pos if it is complete. `end`: known to be produced; read again as seldom as can be. */
 static const struct record *next_record(const struct ring *r, uint64_t *end, uint32_t *len)
 {

@@ -34,6 +34,9 @@ void ring_set_low_latency(struct ring *ring, bool low_latency);
  * 64 KiB or more comes without data.
  */
 int ring_consume(struct ring *ring, int max, ring_fn fn, void *arg);
+/* Where the newest record of now ends, and whether the reader has come that far. */
+uint64_t ring_end(const struct ring *ring);
+bool ring_has_read(const struct ring *ring, uint64_t end);
 /* True inside fn, and after it was left by a longjmp, which ring_end_round() has to make good. */
 bool ring_is_reading(const struct ring *ring);
 void ring_end_round(struct ring *ring);
