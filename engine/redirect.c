@@ -100,15 +100,14 @@ static void set_policy(volatile struct redirect_config *c, const struct redirect
 }
 
 /* The value of an array with one element; NULL with errno set. */
-static void *map_memory(const struct redirect *r, const char *map)
+void *redirect_memory(int map_fd)
 {
-	void *at = mmap(NULL, (size_t)getpagesize(), PROT_READ | PROT_WRITE, MAP_SHARED,
-			redirect_map(r, map), 0);
+	void *at = mmap(NULL, (size_t)getpagesize(), PROT_READ | PROT_WRITE, MAP_SHARED, map_fd, 0);
 
 	return at == MAP_FAILED ? NULL : at;
 }
 
-static void unmap(volatile void *memory)
+void redirect_unmap(volatile void *memory)
 {
 	if (memory)
 		munmap((void *)memory, (size_t)getpagesize());
@@ -123,8 +122,8 @@ static int configure(struct redirect *r, const struct redirect_opts *opts, struc
 			       opts->nr_excluded);
 	if (rc)
 		return err_sys(err, rc, "redirect: can't set the ports");
-	r->config = map_memory(r, "configs");
-	r->totals = map_memory(r, "counts");
+	r->config = redirect_memory(redirect_map(r, "configs"));
+	r->totals = redirect_memory(redirect_map(r, "counts"));
 	if (!r->config || !r->totals)
 		return err_sys(err, -errno, "redirect: can't map its settings");
 	r->config->some_ports = opts->nr_ports > 0;
@@ -233,8 +232,8 @@ void redirect_free(struct redirect *r)
 	bpf_link__destroy(r->adopter);
 	bpf_link__destroy(r->sampler);
 	bpf_link__destroy(r->waker);
-	unmap(r->config);
-	unmap(r->totals);
+	redirect_unmap(r->config);
+	redirect_unmap(r->totals);
 	object_close(r->obj);
 	free(r->pids);
 	free(r->excluded);

@@ -5,7 +5,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <bpf/bpf.h>
 #include "redirect_priv.h"
@@ -30,38 +29,42 @@ static int make_sweeper(const struct redirect_view *v, const char *root)
 	return link;
 }
 
-static void *map_memory(int fd)
+static int remove_pins(const char *root, const char *name, struct err *err)
 {
-	void *at = mmap(NULL, (size_t)getpagesize(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	int rc = redirect_pins_remove(root, name);
 
-	return at == MAP_FAILED ? NULL : at;
+	return rc ? err_sys(err, rc, "can't remove the pins of \"%s\"", name) : 0;
 }
 
-/* Lets the connections go, as its process would have done. Returns how many could not be. */
-static uint32_t let_all_go(const struct redirect_view *v, const char *root, uint64_t timeout_ns)
+/* Lets the connections go, as its process would have done. How many could not be, or -errno: none was. */
+static int let_all_go(const struct redirect_view *v, const char *root, uint64_t timeout_ns)
 {
 	struct redirect r = { .flows_fd = v->fds[PART_FLOWS] };
-	int left = 0;
+	int rc;
 
-	r.config = map_memory(v->fds[PART_CONFIGS]);
-	r.totals = map_memory(v->fds[PART_COUNTS]);
+	r.config = redirect_memory(v->fds[PART_CONFIGS]);
+	r.totals = redirect_memory(v->fds[PART_COUNTS]);
 	r.sweep_fd = make_sweeper(v, root);
-	if (r.config && r.totals && r.sweep_fd >= 0)
-		left = redirect_stop(&r, timeout_ns);
+	rc = r.config && r.totals ? r.sweep_fd : -ENOMEM;
+	if (rc >= 0)
+		rc = redirect_stop(&r, timeout_ns);
 	close_fd(&r.sweep_fd);
-	if (r.config)
-		munmap((void *)r.config, (size_t)getpagesize());
-	if (r.totals)
-		munmap((void *)r.totals, (size_t)getpagesize());
-	return (uint32_t)left;
+	redirect_unmap(r.config);
+	redirect_unmap(r.totals);
+	return rc;
 }
 
+/* What is not let go keeps its pins: another try finds it. */
 static int end_dead(const struct redirect_view *v, const char *root, uint64_t timeout_ns,
-		    struct redirect_ended *ended)
+		    struct redirect_ended *ended, struct err *err)
 {
+	int rc = let_all_go(v, root, timeout_ns);
+
+	if (rc < 0)
+		return err_sys(err, rc, "can't let go the connections of \"%s\"", ended->name);
 	ended->was_dead = true;
-	ended->left = let_all_go(v, root, timeout_ns);
-	return redirect_pins_remove(root, ended->name);
+	ended->left = (uint32_t)rc;
+	return remove_pins(root, ended->name, err);
 }
 
 /* 0: the process has ended */
@@ -95,13 +98,13 @@ static int end_view(struct redirect_view *v, const char *root, uint64_t timeout_
 
 	ended->pid = v->info.pid;
 	if (!v->alive)
-		return end_dead(v, root, timeout_ns, ended);
+		return end_dead(v, root, timeout_ns, ended, err);
 	rc = end_process(v, timeout_ns, err);
 	if (rc)
 		return rc;
 	snprintf(path, sizeof(path), "%s/%s", root, ended->name);
 	if (access(path, F_OK) == 0) /* it died on its way out */
-		return end_dead(v, root, timeout_ns, ended);
+		return end_dead(v, root, timeout_ns, ended, err);
 	if (bpf_map_lookup_elem(v->info_fd, &zero, &info) == 0)
 		ended->left = info.left;
 	return 0;
@@ -127,7 +130,7 @@ int redirect_end(const char *name, uint64_t timeout_ns, struct redirect_ended *e
 
 /* 1: it is alive */
 static int clean_one(const char *root, const char *name, uint64_t timeout_ns,
-		     struct redirect_ended *ended)
+		     struct redirect_ended *ended, struct err *err)
 {
 	struct redirect_view view;
 	int rc = 1;
@@ -136,10 +139,10 @@ static int clean_one(const char *root, const char *name, uint64_t timeout_ns,
 	snprintf(ended->name, sizeof(ended->name), "%s", name);
 	/* half made: nobody makes it now, for we have the lock */
 	if (redirect_view_open(&view, root, name))
-		return redirect_pins_remove(root, name);
+		return remove_pins(root, name, err);
 	ended->pid = view.info.pid;
 	if (!view.alive)
-		rc = end_dead(&view, root, timeout_ns, ended);
+		rc = end_dead(&view, root, timeout_ns, ended, err);
 	redirect_view_close(&view);
 	return rc;
 }
@@ -158,10 +161,8 @@ int redirect_clean(uint64_t timeout_ns, void (*fn)(void *arg, const struct redir
 	lock = redirect_pins_lock(root);
 	dir = opendir(root);
 	while (rc >= 0 && dir && (name = redirect_next_name(dir))) {
-		rc = clean_one(root, name, timeout_ns, &ended);
-		if (rc < 0)
-			err_sys(err, rc, "can't remove the pins of \"%s\"", name);
-		else if (!rc)
+		rc = clean_one(root, name, timeout_ns, &ended, err);
+		if (!rc)
 			fn(arg, &ended);
 	}
 	if (dir)

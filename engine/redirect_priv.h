@@ -55,6 +55,9 @@ struct redirect {
 
 /* Of the loaded object, by name. */
 int redirect_map(const struct redirect *r, const char *name);
+/* The memory of a map that is one page; NULL, and errno, if it can't be had. NULL may be unmapped. */
+void *redirect_memory(int map_fd);
+void redirect_unmap(volatile void *memory);
 struct bpf_program *redirect_program(const struct redirect *r, const char *name);
 
 /* Attaches what works inside: nothing is watched yet. 0 or -errno. */

@@ -315,6 +315,29 @@ describe("bpfnet redirect", function()
       nothing_left(ids)
     end)
 
+    it("is killed, and not said to be stopped when nothing could be let go", function()
+      if select(2, helper.sh("strace -V")) ~= 0 then return pending("there is no strace") end
+      local t, log = traffic(), os.tmpname()
+      local function stop_killed(inject)
+        redirect(scope() .. " --detach=killed")
+        local one = wait_until_taken("killed")
+        helper.sh("kill -9 %d", one.pid)
+        return helper.sh("timeout -s KILL 40 %s", inside(("strace -qq -o %s -e trace=bpf %s %s redirect stop killed")
+          :format(log, inject, helper.bpfnet)))
+      end
+      stop_killed("")
+      -- which call makes the iterator that lets connections go
+      local calls = select(2, helper.read(log):match("^(.*\n)[^\n]*LINK_CREATE"):gsub("\n", ""))
+      local text, code = stop_killed(("-e inject=bpf:error=ENOMEM:when=%d"):format(calls + 1))
+      assert.is_truthy(helper.read(log):find("LINK_CREATE[^\n]*INJECTED"))
+      os.remove(log)
+      assert.are.equal('bpfnet redirect: can\'t let go the connections of "killed" (ENOMEM)\n', text)
+      assert.are.equal(1, code)
+      assert.are.equal(0, select(2, redirect("stop killed")))
+      goes_on(t)
+      finish(t)
+    end)
+
     it("is exchanged for another one again and again", function()
       local t = traffic(200, 3000)
       for _ = 1, 5 do
