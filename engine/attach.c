@@ -161,13 +161,27 @@ static int attach_kprobe_return(int prog_fd, const char *function)
 	return attach_function(prog_fd, function, true);
 }
 
+static bool has_tracefs(void)
+{
+	return caps_tracefs() >= 0;
+}
+
+static const char no_fentry[] = "this kernel refuses fentry and fexit programs";
+static const char no_kprobe[] = "this kernel has no kprobes";
+static const char no_tracefs[] = "no access to the trace events in tracefs";
+
 static const struct kind {
 	const char *prefix;
 	int (*attach)(int prog_fd, const char *target);
+	bool (*works)(void); /* NULL: only trying tells */
+	const char *why_not;
 } kinds[] = {
-	{ "tp_btf/", attach_tracing },      { "fentry/", attach_tracing },
-	{ "fexit/", attach_tracing },       { "tp/", attach_tracepoint },
-	{ "kprobe/", attach_kprobe_enter }, { "kretprobe/", attach_kprobe_return },
+	{ "tp_btf/", attach_tracing, NULL, NULL },
+	{ "fentry/", attach_tracing, caps_fentry, no_fentry },
+	{ "fexit/", attach_tracing, caps_fentry, no_fentry },
+	{ "tp/", attach_tracepoint, has_tracefs, no_tracefs },
+	{ "kprobe/", attach_kprobe_enter, caps_kprobe, no_kprobe },
+	{ "kretprobe/", attach_kprobe_return, caps_kprobe, no_kprobe },
 };
 
 static const struct kind *find_kind(const char *sec)
@@ -208,6 +222,13 @@ uint64_t attach_missed(int fd)
 bool attach_knows(const char *sec)
 {
 	return find_kind(sec);
+}
+
+const char *attach_refusal(const char *sec)
+{
+	const struct kind *kind = find_kind(sec);
+
+	return kind && kind->works && !kind->works() ? kind->why_not : NULL;
 }
 
 int attach_program(int prog_fd, const char *sec)

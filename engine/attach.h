@@ -8,6 +8,8 @@
 
 /* The kinds of hooks that attach_program() knows. */
 bool attach_knows(const char *sec);
+/* Why this kernel has no hooks of that kind at all; NULL: it may have. */
+const char *attach_refusal(const char *sec);
 /* A descriptor that is closed to detach, or -errno. sec: "tp_btf/NAME", "kprobe/NAME", ... */
 int attach_program(int prog_fd, const char *sec);
 /* How often a kprobe's or kretprobe's link did not run its program, for the kernel had no place for the call

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
-#include "caps.h"
+#include "attach.h"
 #include "points.h"
 #include "util.h"
 #include "ways.h"
@@ -81,23 +81,11 @@ const char *ways_refusal(const struct refusals *refused, const char *program)
 	return NULL;
 }
 
-/* What is known without trying: a whole kind of program that this kernel does not have. */
-static const char *kind_missing(const char *sec)
-{
-	if ((str_starts(sec, "fentry/") || str_starts(sec, "fexit/")) && !caps_fentry())
-		return "this kernel refuses fentry and fexit programs";
-	if ((str_starts(sec, "kprobe/") || str_starts(sec, "kretprobe/")) && !caps_kprobe())
-		return "this kernel has no kprobes";
-	if (str_starts(sec, "tp/") && caps_tracefs() < 0)
-		return "no access to the trace events in tracefs";
-	return NULL;
-}
-
 static const char *why_not(const struct way_program *p, const struct refusals *refused)
 {
 	const char *why = ways_refusal(refused, p->name);
 
-	return why ? why : kind_missing(p->hook);
+	return why ? why : attach_refusal(p->hook);
 }
 
 static bool same_way(const struct way_program *a, const struct way_program *b)
