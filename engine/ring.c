@@ -3,6 +3,7 @@
 #include <linux/bpf.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <bpf/bpf.h>
 #include "ring.h"
 #include "util.h"
@@ -88,6 +89,20 @@ static int make_wakeups(struct ring *r, struct err *err)
 	return 0;
 }
 
+/* Who has come so far may use BPF; what the kernel refuses is so much memory. */
+static int no_ring(const struct ring *r, int rc, struct err *err)
+{
+	struct rlimit limit;
+
+	err_sys(err, rc, "can't create a ring of %llu bytes", (unsigned long long)r->size);
+	if (rc == -EPERM && !getrlimit(RLIMIT_MEMLOCK, &limit) && limit.rlim_cur != RLIM_INFINITY)
+		err_hint(err,
+			 "before 5.11 it counts as locked memory, of which this process may have "
+			 "%llu KiB: raise that with ulimit -l; bpfnet doctor says more",
+			 (unsigned long long)limit.rlim_cur / 1024);
+	return rc;
+}
+
 int ring_new(struct ring **out, uint64_t size, struct err *err)
 {
 	struct ring *r = calloc(1, sizeof(*r));
@@ -103,8 +118,7 @@ int ring_new(struct ring **out, uint64_t size, struct err *err)
 	r->batch = r->size / 256;
 	r->fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "events", 0, 0, (uint32_t)r->size, NULL);
 	if (r->fd < 0)
-		rc = err_sys(err, -errno, "can't create a ring of %llu bytes",
-			     (unsigned long long)r->size);
+		rc = no_ring(r, -errno, err);
 	else
 		rc = map_pages(r, err);
 	if (!rc)

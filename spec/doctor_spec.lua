@@ -138,6 +138,9 @@ sys.exit(subprocess.run(["unshare", "-m", "sh", "-c", run], cwd=bundle).returnco
     else
       assert.are.equal("partly", said.memlock.ok)
       assert.is_truthy(said.tcpclose.ok or said.tcpclose.fix:find("ulimit -l", 1, true))
+      local text = helper.sh("%s sh -c %s", caps(NEEDED, 1000), helper.quote("ulimit -l 64; " .. bpfnet
+        .. [[ run -e 'bpf.attach("tcpclose")']]))
+      assert.is_truthy(text:find("of which this process may have 64 KiB: raise that with ulimit -l", 1, true), text)
     end
   end)
 

@@ -124,6 +124,20 @@ describe("without", function()
     inject(connects, "bpf", "ENOMEM", 8)
   end)
 
+  it("locked memory the limit is named", function()
+    if not has_strace() then return pending("there is no strace") end
+    local log = os.tmpname()
+    local strace = "strace -qq -o " .. log .. " -e trace=bpf"
+    run(connects, strace)
+    local calls = select(2, helper.read(log):match("^(.-\n)[^\n]*MAP_TYPE_RINGBUF"):gsub("\n", ""))
+    local _, why, status = run(connects, ("%s -e inject=bpf:error=EPERM:when=%d"):format(strace, calls + 1),
+      "ulimit -l 64;")
+    os.remove(log)
+    one_error(why, status, "ring")
+    assert.is_truthy(why:find("can't create a ring of %d+ bytes %(EPERM%)\nhint: [^\n]*may have 64 KiB: raise that"
+      .. " with ulimit %-l"), why)
+  end)
+
   it("perf events all is seen or one error says so", function()
     if not has_strace() then return pending("there is no strace") end
     inject(connects, "perf_event_open", "EMFILE", 5)
