@@ -25,36 +25,19 @@ enum filter_kind {
 enum filter_kind *filter_kinds; /* keeps the names in BTF */
 
 /*
- * Whose container a cgroup is has been decided in user space (lua/bpfnet/pod_filter.lua), where names are
- * known; here is the verdict. A cgroup without one is so new that its name is not known yet: such an
- * event is sent, and decided on when it arrives, after the word of the new cgroup.
+ * A cgroup without a verdict is so new that its name is not known yet: such an event is sent, and decided on
+ * when it arrives, after the word of the new cgroup.
  */
-enum pod_verdict {
-	POD_UNDECIDED,
-	POD_WANTED,
-	POD_UNWANTED,
-	POD_NONE, /* no container's: the cgroup of the task decides */
-};
-
-enum pod_verdict *pod_verdicts; /* keeps the numbers in BTF */
-
-static __always_inline __u32 pod_verdict(__u32 bank, __u64 cgroup)
-{
-	struct filter_key key = { .kind = FILTER_POD | bank };
-	__u8 *verdict;
-
-	__builtin_memcpy(key.value, &cgroup, sizeof(cgroup));
-	verdict = bpf_map_lookup_elem(&filter_set, &key);
-	return verdict ? *verdict : POD_UNDECIDED;
-}
-
 static __always_inline bool filter_passes_pod(const struct conn *c, __u32 bank)
 {
-	__u32 verdict = pod_verdict(bank, c->cgroup);
+	__u32 verdict = filter_pod_verdict(bank, FILTER_POD, c->cgroup), task;
 
-	if (verdict == POD_NONE)
-		verdict = pod_verdict(bank, c->task_cgroup);
-	return verdict <= POD_WANTED;
+	if (verdict >= POD_NONE) {
+		task = filter_pod_verdict(bank, FILTER_POD, c->task_cgroup);
+		if (task < POD_NONE)
+			verdict = task;
+	}
+	return verdict <= POD_WANTED || verdict == POD_NONE_WANTED;
 }
 
 /* The part that looks at addresses and names; most filters never come here. */

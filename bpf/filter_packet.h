@@ -75,6 +75,16 @@ static __always_inline bool filter_passes_ports(const struct headers *h, __u64 a
 	return true;
 }
 
+/* A namespace that is no pod's, or not known yet, has the verdict of number 0, which none has. */
+static __always_inline bool filter_passes_pod(__u32 bank, __u32 netns)
+{
+	__u32 verdict = filter_pod_verdict(bank, FILTER_POD, netns);
+
+	if (verdict == POD_UNDECIDED)
+		verdict = filter_pod_verdict(bank, FILTER_POD, 0);
+	return verdict == POD_WANTED;
+}
+
 /* netns, pid: of the packet's device and socket, 0 if not known. */
 static __noinline bool filter_passes(const struct skb_info *i, const struct headers *h, __u32 netns,
 				     __u32 pid)
@@ -86,7 +96,7 @@ static __noinline bool filter_passes(const struct skb_info *i, const struct head
 		return true;
 	if (FILTERED(FILTER_NETNS) && !filter_has_int(bank, FILTER_NETNS, netns))
 		return false;
-	if (FILTERED(FILTER_POD) && !filter_has_int(bank, FILTER_POD, netns))
+	if (FILTERED(FILTER_POD) && !filter_passes_pod(bank, netns))
 		return false;
 	if (FILTERED(FILTER_PID) && !filter_has_int(bank, FILTER_PID, pid))
 		return false;

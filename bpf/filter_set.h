@@ -58,6 +58,30 @@ static __always_inline bool filter_has_int(__u32 bank, __u32 kind, __u64 value)
 	return filter_has(bank, kind, &value, sizeof(value));
 }
 
+/*
+ * Whose container a cgroup or namespace is has been decided in user space (lua/bpfnet/pod_filter.lua), where
+ * names are known; here is the verdict.
+ */
+enum pod_verdict {
+	POD_UNDECIDED,
+	POD_WANTED,
+	POD_UNWANTED,
+	POD_NONE, /* no container's: the cgroup of the task decides; unwanted if that is none's, too */
+	POD_NONE_WANTED, /* likewise, but wanted then */
+};
+
+enum pod_verdict *pod_verdicts; /* keeps the numbers in BTF */
+
+static __always_inline __u32 filter_pod_verdict(__u32 bank, __u32 kind, __u64 key)
+{
+	struct filter_key k = { .kind = kind | bank };
+	__u8 *verdict;
+
+	__builtin_memcpy(k.value, &key, sizeof(key));
+	verdict = bpf_map_lookup_elem(&filter_set, &k);
+	return verdict ? *verdict : POD_UNDECIDED;
+}
+
 static __always_inline bool filter_has_net(__u32 bank, __u32 kind, const struct in6_addr *addr)
 {
 	struct filter_net key = { .prefixlen = 32 + 128, .kind = kind | bank, .addr = *addr };

@@ -39,9 +39,10 @@ int filter_add(struct filter *filter, const char *name, const struct value *valu
 /*
  * The filter `pod` is decided in user space, where names are known: a verdict for each key, which is a
  * cgroup's id for sockets and a namespace's inode for packets. Numbers as in enum pod_verdict of
- * bpf/filter.h. What has no verdict is passed by the kernel (packets: is not) and judged when it arrives.
+ * bpf/filter_set.h. What has no verdict is passed by the kernel and judged when it arrives; for packets the key
+ * 0 has the verdict of all namespaces without one.
  */
-enum pod_verdict { POD_UNDECIDED, POD_WANTED, POD_UNWANTED, POD_NONE };
+enum pod_verdict { POD_UNDECIDED, POD_WANTED, POD_UNWANTED, POD_NONE, POD_NONE_WANTED };
 
 /* What a script gives for it: "pod", "namespace", ...; NULL behind the last one. */
 const char *filter_pod_word(int i);

@@ -8,8 +8,9 @@
 
 const char *filter_pod_word(int i)
 {
-	static const char *const words[] = { "pod",     "namespace", "container", "image",
-					     "runtime", "sidecar",   "label",     NULL };
+	static const char *const words[] = { "pod",   "namespace", "container",
+					     "image", "runtime",   "sidecar",
+					     "label", "where",     NULL };
 
 	return words[i];
 }

@@ -94,21 +94,19 @@ static struct filter *make_filter(lua_State *L, struct lprobe *lp, int index, in
 	return NULL;
 }
 
-/* A verdict of an event's cgroup, or else of its task's. [-0, +0] */
+/* As filter_passes_pod() of bpf/filter.h: of an event's cgroup, or else of its task's. [-0, +0] */
 static enum pod_verdict find_verdict(lua_State *L, const struct lprobe *lp, const void *event)
 {
 	const struct pod_fields *pod = &lp->shape.pod;
-	const struct field *fields[] = { pod->cgroup, pod->task_cgroup };
-	lua_Integer verdict = POD_NONE;
+	lua_Integer verdict, task;
 
 	lua_rawgeti(L, LUA_REGISTRYINDEX, lp->verdicts);
-	for (size_t i = 0; i < ARRAY_SIZE(fields) && verdict == POD_NONE; i++) {
-		lua_rawgeti(L, -1, (lua_Integer)pod_fields_get(fields[i], event));
-		verdict = lua_tointeger(L, -1); /* 0 for nil */
-		lua_pop(L, 1);
-	}
-	lua_pop(L, 1);
-	return (enum pod_verdict)verdict;
+	lua_rawgeti(L, -1, (lua_Integer)pod_fields_get(pod->cgroup, event));
+	lua_rawgeti(L, -2, (lua_Integer)pod_fields_get(pod->task_cgroup, event));
+	verdict = lua_tointeger(L, -2); /* 0 for nil */
+	task = lua_tointeger(L, -1);
+	lua_pop(L, 3);
+	return (enum pod_verdict)(verdict >= POD_NONE && task < POD_NONE ? task : verdict);
 }
 
 /* judge(cgroup, task_cgroup, netns, netns_cookie) -> boolean. [-0, +1] raises what it raises */
@@ -164,6 +162,7 @@ static bool wants(void *arg, const void *event)
 		return true;
 	switch (find_verdict(L, lp, event)) {
 	case POD_WANTED:
+	case POD_NONE_WANTED:
 		return true;
 	case POD_UNDECIDED:
 		return judge(lp, event);

@@ -163,12 +163,18 @@ static bool mentions_pods(const char *text)
 	return false;
 }
 
+/* [-0, +0] */
+static bool asked_by(lua_State *L, int index)
+{
+	return lua_type(L, index) == LUA_TSTRING && mentions_pods(lua_tostring(L, index));
+}
+
 void lua_pod_where(lua_State *L, int index)
 {
 	bool asked;
 
 	lua_getfield(L, index, "where");
-	asked = lua_type(L, -1) == LUA_TSTRING && mentions_pods(lua_tostring(L, -1));
+	asked = asked_by(L, -1);
 	lua_pop(L, 1);
 	if (!asked)
 		return;
@@ -176,6 +182,15 @@ void lua_pod_where(lua_State *L, int index)
 	lua_pushvalue(L, index);
 	lua_call(L, 1, 1);
 	lua_replace(L, index);
+}
+
+void lua_pod_refuse(lua_State *L, int index)
+{
+	if (!asked_by(L, index))
+		return;
+	push_function(L, "bpfnet.pod_where", "refuse", NULL);
+	lua_pushvalue(L, index);
+	lua_call(L, 1, 0);
 }
 
 void lua_pod_filter(lua_State *L, int self, int index)

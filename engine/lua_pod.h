@@ -49,6 +49,8 @@ void lua_pod_uids(lua_State *L, const char *name);
  * asks of containers is a filter; nothing happens if it asks nothing.
  */
 void lua_pod_where(lua_State *L, int index);
+/* [-0, +0] raises if the text at index, for `where` of a probe that has its filter, asks for containers. */
+void lua_pod_refuse(lua_State *L, int index);
 /* [-0, +0] Has the filter at index, if it is a table, a word for bpfnet.pod? */
 bool lua_pod_asked(lua_State *L, int index);
 /*

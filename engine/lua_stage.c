@@ -5,6 +5,7 @@
 #include <lauxlib.h>
 #include "log.h"
 #include "lua_agg.h"
+#include "lua_pod.h"
 #include "lua_probe.h"
 #include "luax.h"
 #include "script.h"
@@ -231,8 +232,11 @@ static int text_in_force(lua_State *L, const struct text_option *opt)
 {
 	struct lprobe *lp = lprobe_check(L, opt->method);
 
-	if (lua_gettop(L) > 1)
+	if (lua_gettop(L) > 1) {
+		if (opt == &opt_where)
+			lua_pod_refuse(L, 2);
 		set_text(L, lp, 2, opt, opt->method);
+	}
 	lua_pushstring(L, opt->get(lp->probe));
 	return 1;
 }

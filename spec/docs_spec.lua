@@ -41,6 +41,7 @@ local OTHER = {
 
 -- Messages that the texts quote, and what makes the engine say them.
 local MESSAGES = {
+  ['where "namespace == shop'] = "bpf.load('tcpconnect', { where = 'namespace == shop or dport == 443' })",
   ['where "dprot == 80": '] = 'bpf.load("tcpclose", { where = "dprot == 80" })',
   ["probe 'podnet': pcap: "] = 'bpf.load("podnet", { pcap = "tcp prot 443" })',
 }

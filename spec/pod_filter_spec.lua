@@ -2,9 +2,9 @@
 -- Events know their pod, and filters, `where` and handlers ask for it. Cgroups, processes and sockets are real;
 -- the names come from files as a runtime writes them (pod_world).
 
+local files = require "bpfnet.files"
 local helper = require "helper"
 local pod = require "bpfnet.pod"
-local pod_where = require "bpfnet.pod_where"
 local world = require "pod_world"
 
 -- One connection, both ends of it, in a cgroup; over as soon as it is made.
@@ -109,6 +109,10 @@ describe("events of pods", function()
     ["all of two"] = { { pod = "shop/cart-0", container = "istio-*" }, { "istio-proxy" } },
     ["nothing that is there"] = { { pod = "shop/nobody" }, {} },
     ["sidecars"] = { { sidecar = true }, { "istio-proxy" } },
+    ["what is not the pod"] = { { pod = "!shop/*" }, { "vault" } },
+    ["what is not one of two"] = { { container = { "!app", "!vault" } }, { "istio-proxy" } },
+    ["all but one of the pod's"] = { { pod = { "shop/*", "!shop/x" }, container = "!istio-proxy" }, { "app" } },
+    ["an expression"] = { { where = 'namespace == bank or container starts "is"' }, { "istio-proxy", "vault" } },
   } do
     it("are filtered by " .. what .. "", function()
       local seen, stats = watch("tcpconnect", { filter = case[1] })
@@ -138,9 +142,56 @@ describe("events of pods", function()
     assert.are.equal(1, both())
   end)
 
-  it("are filtered by where, too", function()
-    local seen = watch("tcpconnect", { where = 'container in {"app", "vault"} and latency_ns > 1' })
-    assert.are.same({ "app", "vault" }, containers(seen))
+  for where, expected in pairs {
+    ['container in {"app", "vault"} and latency_ns > 1'] = { "app", "vault" },
+    ['pod != "shop/*"'] = { "vault" },
+    ['not (namespace == "bank") and sidecar != true'] = { "app" },
+    ['container not in {"app", nobody} and dport != 1'] = { "istio-proxy", "vault" },
+    ['not (container == app or latency_ns < 1)'] = { "istio-proxy", "vault" },
+    ['pod == nil or image != "bb:*" or sidecar'] = { "istio-proxy" },
+  } do
+    it("are filtered by where, too: " .. where, function()
+      assert.are.same(expected, containers(watch("tcpconnect", { where = where })))
+    end)
+  end
+
+  it("of no pod pass what asks who it is not; about a host's socket in a container's hands that decides", function()
+    local host = w:cgroup("/web.service")
+    local inherit = "import socket; s = socket.socket(); open('%s/cgroup.procs', 'w').write('0'); "
+      .. "s.connect_ex(('127.0.0.1', 1))"
+    local function see(where)
+      local seen = {}
+      local probe <close> = bpf.attach("tcpconnect", { where = where, filter = { cgroup = host } },
+        function(ev) seen[#seen + 1] = ev.pod or ev.runtime end)
+      connect(w, "/web.service")
+      for _, who in ipairs { "app", "vault" } do
+        local moves = inherit:format(require("bpfnet.cgroup").mount() .. paths[who])
+        local text, status = helper.sh("%s", w:inside("/web.service", "python3 -c " .. helper.quote(moves)))
+        assert(status == 0, text)
+      end
+      bpf.run(0.2)
+      probe:detach()
+      assert.are.equal(#seen, probe:stats().events, "what is left out is so in the kernel")
+      return seen
+    end
+    assert.are.same({ "systemd", "shop/cart-0" }, see('pod != "bank/*"'))
+    assert.are.same({ "shop/cart-0", "bank/vault-0" }, see("pod != nil"))
+    assert.are.same({ "systemd" }, see("pod == nil"))
+    assert.are.same({ "systemd", "bank/vault-0" }, see('not (namespace == "shop")'))
+    assert.are.same({ "systemd" }, see("runtime == systemd"))
+  end)
+
+  it("are counted in the kernel without those that are not meant", function()
+    local probe <close> = bpf.load("tcpconnect", { filter = { cgroup = ours }, where = 'pod != "bank/*"' })
+    local counts = probe:aggregate { by = { "cgroup" }, count = true }
+    probe:attach()
+    for _, who in ipairs { "app", "istio-proxy", "vault" } do
+      connect(w, paths[who])
+    end
+    bpf.run(0.1)
+    local found = {}
+    for _, row in ipairs(counts:rows()) do found[pod.of(row.cgroup).container] = row.count end
+    assert.are.same({ app = 1, ["istio-proxy"] = 1 }, found)
   end)
 
   it("are filtered in the kernel, and by what comes later", function()
@@ -170,6 +221,32 @@ describe("events of pods", function()
     assert.are.equal(2, n)
   end)
 
+  it("are left out by a `!=` as soon as a container that is not meant comes", function()
+    local seen = {}
+    local probe <close> = bpf.attach("tcpconnect", { where = 'namespace != "job"', fields = { "container" } },
+      function(container) seen[#seen + 1] = container end)
+    local cgroups = {}
+    for i, namespace in ipairs { "job", "shop", "job" } do
+      local id, uid, name = world.id(), world.uid(), "run-" .. i
+      w:containerd(id, { container = name, namespace = namespace, name = name, uid = uid })
+      local path = ("/kubepods/burstable/pod%s/%s"):format(uid, id)
+      cgroups[w:cgroup(path)] = namespace == "job" and 2 or 1 -- enum pod_verdict
+      connect(w, path) -- before there is any verdict
+      bpf.run(0.2)
+      connect(w, path)
+    end
+    bpf.run(0.2)
+    assert.are.same({ "run-2", "run-2" }, seen)
+    for key, value in pairs(probe.maps.filter_set) do
+      local cgroup = string.unpack("<I8", key.value)
+      if key.kind & 0xffff == POD and cgroups[cgroup] then
+        assert.are.equal(cgroups[cgroup], value, "the kernel's verdict")
+        cgroups[cgroup] = nil
+      end
+    end
+    assert.is_nil(next(cgroups))
+  end)
+
   it("are packets, too, by the namespace of their pod", function()
     local id, uid = world.id(), world.uid()
     w:containerd(id, { container = "net", namespace = "shop", name = "net-0", uid = uid })
@@ -179,17 +256,24 @@ describe("events of pods", function()
     os.remove(go)
     local child = helper.start(w:inside(path, ("unshare -n sh -c 'ip link set lo up; while ! [ -e %s ]; do "
       .. "sleep 0.05; done; %s/tests/pair /proc/version 0; exec sleep 30'"):format(go, helper.out)))
-    local seen, others, pods = 0, 0, {}
+    local seen, others, pods, inside = 0, 0, {}, nil
     local probe <close> = bpf.attach("podnet", { filter = { pod = "shop/net-0" } }, function(ev)
       seen, others = seen + (ev.pod == "shop/net-0" and 1 or 0), others + (ev.pod ~= "shop/net-0" and 1 or 0)
-      pods[ev.container or "none"] = true
+      pods[ev.container or "none"], inside = true, ev.netns
     end)
+    local rest <close> = bpf.load("podnet", { where = 'pod != "shop/net-0"' })
+    local counts = rest:aggregate { by = { "netns" }, count = true }
+    rest:attach()
     bpf.run(2) -- finds the process, and with it the namespace
     connect(w, paths.app) -- in another namespace
     os.execute("touch " .. go)
     bpf.run(1)
     assert.is_true(seen > 10, "events of the pod: " .. seen)
     assert.are.equal(0, others)
+    local passed = {}
+    for _, row in ipairs(counts:rows()) do passed[row.netns] = row.count end
+    assert.is_nil(passed[inside])
+    assert.is_true(passed[files.inode("/proc/self/ns/net")] > 10)
     assert.is_true(pods.net) -- from the socket's cgroup; a packet without a socket has only the pod
     child.kill("KILL")
     child.wait()
@@ -206,8 +290,10 @@ describe("events of pods", function()
       { { filter = { pod = 7 } }, "pod" },
       { { filter = { sidecar = "yes" } }, "sidecar" },
       { { filter = { runtime = "dokcer" } }, "docker" },
-      { { where = "pod == 'a' or dport == 80" }, "joined by `or`" },
-      { { where = "pod == 'a'", filter = { pod = "b" } }, '"pod" is in the filter, too' },
+      { { filter = { pod = "!" } }, 'got "!"' },
+      { { filter = { runtime = "!dokcer" } }, "docker" },
+      { { filter = { where = 7 } }, "where" },
+      { { where = "pod == 'a' or dport == 80" }, "joined by `and` only" },
       { { pods = 1 }, "pods" },
     } do
       local ok, message = pcall(bpf.attach, "tcpconnect", case[1], print)
@@ -230,35 +316,4 @@ describe("events of pods", function()
     w:cgroup("/kubepods/burstable/pod" .. world.uid()) -- its listener finds it gone
     bpf.run(0.1)
   end)
-end)
-
-describe("where and pods", function()
-  for text, case in pairs {
-    ["duration_ns > 1ms"] = { "duration_ns > 1ms", "{}" },
-    ["pod == 'shop/cart' and duration_ns > 1ms"] = { "duration_ns > 1ms", '{"pod":"shop/cart"}' },
-    ['a > 1 && (b == 80 or c == 80) and container in {"app", web}'] =
-      { "a > 1 and (b == 80 or c == 80)", '{"container":["app","web"]}' },
-    ["sidecar and not old"] = { "not old", '{"sidecar":true}' },
-    ["not sidecar"] = { nil, '{"sidecar":false}' },
-    ["comm == pod"] = { "comm == pod", "{}" },
-    ["comm == 'pod and x' and pod == \"a*\""] = { "comm == 'pod and x'", '{"pod":"a*"}' },
-    ["namespace == kube-system"] = { nil, '{"namespace":"kube-system"}' },
-  } do
-    it("are split: " .. text, function()
-      local rest, words = pod_where.split(text)
-      assert.are.equal(case[1], rest)
-      assert.are.equal(case[2], bpf.json(words))
-    end)
-  end
-
-  for _, text in ipairs {
-    "pod == a or dport == 80", "(pod == a)", "pod != 'x'", "pod == 'a' and pod == 'b'", "pod starts 'x'",
-    "not (pod == 'a')", "container in 'app'", "dport == 80 and pod",
-  } do
-    it("can't be split: " .. text, function()
-      local ok, message = pcall(pod_where.split, text)
-      assert.is_false(ok)
-      assert.is_truthy(message:find("^where .*\nhint: "), message)
-    end)
-  end
 end)

@@ -162,6 +162,15 @@ describe("a short form", function()
     assert.is_string(rows[1].runtime) -- the host's, or the unit's or container's that we run in
   end)
 
+  it("takes conditions about pods, also one after the other", function()
+    local code = 'tcpconnect{ OURS, "pod != \'kube-system/*\'" }:where("dport != 1 and %s")'
+      .. ':count("comm", { json = true })'
+    local rows = helper.rows((line(code:format("(namespace != shop or container == x)"), traffic("-c 3 echo4"))))
+    assert.are.same({ { "tr-client", 3 } }, { { rows[1].comm, rows[1].count } })
+    local text = line(code:format("namespace == shop"), traffic("-c 3 echo4"))
+    assert.are.same({}, helper.rows(text))
+  end)
+
   it("stands in -e code, not in scripts", function()
     local path = os.tmpname()
     local file = io.open(path, "w")

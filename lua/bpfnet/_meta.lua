@@ -28,13 +28,14 @@ local bpf = {}
 ---@field mark? integer|integer[]
 ---@field vlan? integer|integer[]
 ---@field proto? string|string[] "tcp", "udp", "icmp", …
----@field pod? string|string[] "shop/cart-0" or the name alone, with * and ?
+---@field pod? string|string[] "shop/cart-0" or the name alone, with * and ?; "!kube-system/*" is all others
 ---@field namespace? string|string[] as all of these with * and ?
 ---@field container? string|string[]
 ---@field image? string|string[]
 ---@field runtime? string|string[]
 ---@field sidecar? boolean
 ---@field label? table<string, string>
+---@field where? string expression over these but label: `pod != "kube-system/*" or sidecar`
 
 ---@class bpf.Opts
 ---@field filter? bpf.Filter what does not pass never leaves the kernel

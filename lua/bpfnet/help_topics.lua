@@ -57,7 +57,9 @@ Whose container an event is about is found when it is asked for:
   ev.sidecar
 
   p = bpf.attach("tcpconnect", { filter = { pod = "shop/cart-*" } })
-        also by namespace, container, image, runtime, sidecar, label
+        also by namespace, container, image, runtime, sidecar, label;
+        "!kube-system/*" is all others
+  p = bpf.attach("tcpconnect", { where = 'pod != nil and not sidecar' })
   p = bpf.attach("tcpconnect", { pods = true })
         pod, namespace and container stand in each event
   require("bpfnet.pod").list()                 containers that are there

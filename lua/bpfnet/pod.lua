@@ -246,11 +246,12 @@ local function meant(name)
   return found
 end
 
----What to tell a user who has named a pod that is not there. One with a wildcard may be that of a pod to come.
+---What to tell a user who has named a pod that is not there. One with a wildcard may be that of a pod to come, and
+---one with a "!" means those that are not it.
 ---@param name string
 ---@return string? message with a hint; nil: it is there, or may come
 function pod.absent(name)
-  if name:find("[*?]") or meant(name)[1] then
+  if name:find("[*?]") or name:find("^!") or meant(name)[1] then
     return nil
   end
   local like = pod.near(name)

@@ -3,6 +3,7 @@
 -- each cgroup, or for each network namespace where a probe sees packets; kept up to date as containers come
 -- and go. The engine calls it; scripts need not.
 
+local match = require("bpfnet.pod_match")
 local netns = require("bpfnet.pod_netns")
 local pod = require("bpfnet.pod")
 local sources = require("bpfnet.pod_sources")
@@ -10,10 +11,12 @@ local store = require("bpfnet.pod_store")
 
 local pod_filter = {}
 
-local WORDS = { "pod", "namespace", "container", "image", "runtime", "sidecar", "label" }
+local WORDS = { "pod", "namespace", "container", "image", "runtime", "sidecar", "label", "where" }
 
--- enum pod_verdict of bpf/filter.h
-local UNDECIDED, WANTED, UNWANTED, NONE = 0, 1, 2, 3
+-- enum pod_verdict of bpf/filter_set.h
+local UNDECIDED, WANTED, UNWANTED, NONE, NONE_WANTED = 0, 1, 2, 3, 4
+
+local ELSEWHERE = 0 -- the key of all namespaces without a verdict
 
 local function spec_of(filter)
   local spec = {}
@@ -23,12 +26,16 @@ local function spec_of(filter)
   return pod.check(spec)
 end
 
+local function asks_for_sidecars(spec)
+  return spec.sidecar ~= nil or spec.where ~= nil and match.where(spec.where).words.sidecar
+end
+
 -- A container whose name or labels are not known, or of which it is not known whether it is a sidecar, is asked
 -- about again with each of its events.
 local function is_open(identity, spec)
   local named = identity.container or identity.sandbox or identity.pod
   return identity.runtime == "unknown" or identity.container_id and not named
-    or spec.sidecar ~= nil and identity.container ~= nil and identity.sidecar == nil
+    or identity.container ~= nil and identity.sidecar == nil and asks_for_sidecars(spec)
     or spec.label ~= nil and identity.container_id and identity.labels == nil
 end
 
@@ -36,10 +43,12 @@ end
 local function verdict_of(identity, spec)
   if not identity or is_open(identity, spec) then
     return UNDECIDED
-  elseif pod.matches(identity, spec) then
-    return WANTED
   end
-  return identity.container_id and UNWANTED or NONE
+  local wanted = pod.matches(identity, spec)
+  if identity.container_id then
+    return wanted and WANTED or UNWANTED
+  end
+  return wanted and NONE_WANTED or NONE
 end
 
 -- Sockets: each cgroup has a verdict. set(key, verdict) puts it in force.
@@ -49,23 +58,30 @@ local function by_cgroup(spec, set)
   end
 end
 
--- Packets: a namespace is wanted as long as one of its containers is, and lives.
+-- Packets: a namespace is wanted as long as one of its containers is, and lives; and a namespace without any
+-- as what is no container is.
 local function by_netns(spec, set)
-  local inodes, users = {}, {} -- cgroup -> inode; inode -> how many
+  local inodes, users = {}, {} -- cgroup -> { inode =, wanted = }; inode -> { how many, how many of them wanted }
+  local function count(at, step)
+    local user = users[at.inode] or { all = 0, wanted = 0 }
+    user.all, user.wanted = user.all + step, user.wanted + (at.wanted and step or 0)
+    users[at.inode] = user.all > 0 and user or nil
+    set(at.inode, user.wanted > 0 and WANTED or user.all > 0 and UNWANTED or UNDECIDED)
+  end
+  set(ELSEWHERE, pod.matches(store.host, spec) and WANTED or UNDECIDED)
   return function(cgroup, identity)
-    local inode = identity and pod.matches(identity, spec) and netns.inode_of(identity)
+    local inode = identity and netns.inode_of(identity)
+    local at = inode and { inode = inode, wanted = pod.matches(identity, spec) }
     local before = inodes[cgroup]
-    if inode == before then
+    if before and at and before.inode == at.inode and before.wanted == at.wanted then
       return
     end
-    inodes[cgroup] = inode or nil
-    if before then
-      users[before] = users[before] > 1 and users[before] - 1 or nil
-      set(before, users[before] and WANTED or UNDECIDED)
+    inodes[cgroup] = at
+    if at then
+      count(at, 1)
     end
-    if inode then
-      users[inode] = (users[inode] or 0) + 1
-      set(inode, WANTED)
+    if before then
+      count(before, -1)
     end
   end
 end

@@ -2,11 +2,12 @@
 -- What users say to mean certain pods, as { pod = "shop/cart*", sidecar = true }: is it sound, and whom
 -- does it mean?
 
+local expr = require("bpfnet.pod_expr")
 local nearest = require("bpfnet.nearest")
 
 local match = {}
 
----@class bpfnet.pod.Spec all that is given has to match; of a list one
+---@class bpfnet.pod.Spec all that is given has to match; of a list one, and none of those that begin with "!"
 ---@field pod? string|string[] glob (`*`, `?`): of "NAMESPACE/NAME" with a "/" in it, else of the pod's name,
 ---  and of the container's where there is no pod
 ---@field namespace? string|string[]
@@ -15,9 +16,10 @@ local match = {}
 ---@field runtime? string|string[]
 ---@field sidecar? boolean
 ---@field label? table<string, string|string[]> every label named has to be there and match
+---@field where? string an expression over these but `label`: `pod != "kube-system/*" or sidecar`
 
 local GLOBS = { pod = true, namespace = true, container = true, image = true, runtime = true }
-local KEYS = { "pod", "namespace", "container", "image", "runtime", "sidecar", "label" }
+local KEYS = { "pod", "namespace", "container", "image", "runtime", "sidecar", "label", "where" }
 local RUNTIMES = { "containerd", "crio", "docker", "podman", "lxc", "systemd", "host", "unknown" }
 
 local patterns = {} -- glob -> pattern of Lua
@@ -31,41 +33,69 @@ local function pattern_of(glob)
   return pattern
 end
 
-local function is_one_of(globs, text)
-  if not text then
-    return false
-  elseif type(globs) == "string" then
-    return text:find(pattern_of(globs)) ~= nil
-  end
-  for _, glob in ipairs(globs) do
-    if text:find(pattern_of(glob)) then
-      return true
-    end
-  end
-  return false
+local function fits(glob, text)
+  return text ~= nil and text:find(pattern_of(glob)) ~= nil
 end
 
--- A name of a pod: with the namespace if the glob speaks of one.
-local function is_pod(globs, identity)
+local function whole(text)
+  return text
+end
+
+-- Does one of them fit, if there are any without a "!", and none of those with one? text_for(text, glob): what a
+-- glob is compared with; nil fits none.
+local function is_meant(globs, text, text_for)
+  local fit, any = false, false
   for _, glob in ipairs(type(globs) == "table" and globs or { globs }) do
-    local text = identity.name or identity.container
-    if glob:find("/", 1, true) then
-      text = identity.namespace and identity.pod
-    end
-    if is_one_of(glob, text) then
-      return true
+    local unwanted = glob:match("^!(.*)$")
+    if unwanted and fits(unwanted, text_for(text, unwanted)) then
+      return false
+    elseif not unwanted then
+      fit, any = fit or fits(glob, text_for(text, glob)), true
     end
   end
-  return false
+  return fit or not any
 end
 
-local function has_labels(wanted, labels)
+-- The name of a pod: with the namespace if the glob speaks of one.
+local function pod_for(identity, glob)
+  if glob:find("/", 1, true) then
+    return identity.namespace and identity.pod
+  end
+  return identity.name or identity.container
+end
+
+-- While the labels of a container are not known it is not meant, not even by a "!".
+local function has_labels(wanted, identity)
+  local labels = identity.labels
+  if identity.container_id and not labels then
+    return false
+  end
   for name, globs in pairs(wanted) do
-    if not is_one_of(globs, labels and labels[name]) then
+    if not is_meant(globs, labels and labels[name], whole) then
       return false
     end
   end
   return true
+end
+
+-- What one word of an expression means.
+local function literal(word, names)
+  local spec = match.check({ [word] = names })
+  return function(identity) return match.matches(identity, spec) end
+end
+
+local compiled = setmetatable({}, { __mode = "v" }) -- text -> { test =, words = }
+
+---@param text string raises what is wrong with it
+---@return { test: fun(identity: bpfnet.pod.Identity): boolean, words: table<string, boolean> }
+function match.where(text)
+  local found = compiled[text]
+  if not found then
+    found = {}
+    found.test, found.words = expr.compile(text, literal)
+    compiled[text] = found
+  end
+  return found
 end
 
 ---Is it one of those that are meant?
@@ -75,16 +105,18 @@ end
 function match.matches(identity, spec)
   for key in pairs(GLOBS) do
     local globs = spec[key]
-    if globs and key ~= "pod" and not is_one_of(globs, identity[key]) then
+    if globs and key ~= "pod" and not is_meant(globs, identity[key], whole) then
       return false
     end
   end
-  if spec.pod and not is_pod(spec.pod, identity) then
+  if spec.pod and not is_meant(spec.pod, identity, pod_for) then
     return false
   elseif spec.sidecar ~= nil and identity.sidecar ~= spec.sidecar then
     return false
+  elseif spec.label and not has_labels(spec.label, identity) then
+    return false
   end
-  return not spec.label or has_labels(spec.label, identity.labels)
+  return not spec.where or match.where(spec.where).test(identity)
 end
 
 local function shown(value)
@@ -101,7 +133,7 @@ local function check_globs(key, value)
     fail('"%s": expected a pattern or a list of them, got an empty list', key)
   end
   for _, glob in ipairs(list) do
-    if type(glob) ~= "string" or glob == "" then
+    if type(glob) ~= "string" or glob == "" or glob == "!" then
       fail('"%s": expected a pattern like "cart*" or a list of them, got %s', key, shown(glob))
     end
     if key == "pod" and select(2, glob:gsub("/", "")) > 1 then
@@ -114,7 +146,7 @@ local function check_runtime(value)
   for _, glob in ipairs(type(value) == "table" and value or { value }) do
     local known = false
     for _, runtime in ipairs(RUNTIMES) do
-      known = known or is_one_of(glob, runtime)
+      known = known or fits(glob:gsub("^!", ""), runtime)
     end
     if not known then
       local near = nearest(glob, RUNTIMES)
@@ -143,6 +175,10 @@ local function check_key(key, value)
     check_labels(value)
   elseif key == "sidecar" and type(value) ~= "boolean" then
     fail('"sidecar": expected true or false, got %s', shown(value))
+  elseif key == "where" and type(value) ~= "string" then
+    fail('"where": expected a text like \'pod != "kube-system/*"\', got %s', shown(value))
+  elseif key == "where" then
+    match.where(value)
   end
   if key == "runtime" then
     check_runtime(value)

@@ -1,148 +1,159 @@
 -- SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
--- The option `where` may ask for an event's container: `pod == "shop/cart" and duration_ns > 1ms`. The
+-- The option `where` may ask for an event's container: `pod != "kube-system/*" and duration_ns > 1ms`. The
 -- expression is compiled for the kernel, which knows no names; so what asks for them is taken out of it and
--- becomes a filter. That is the same only for terms that `and` joins; others are refused.
+-- becomes a filter. That is the same only for terms that `and` joins, whatever is in them; others are refused.
 --
 -- The engine calls options() when the text has one of the words in it.
 
+local expr = require("bpfnet.pod_expr")
+local match = require("bpfnet.pod_match")
+
 local pod_where = {}
 
-local WORDS = { pod = true, namespace = true, container = true, image = true, runtime = true, sidecar = true }
-
-local function wrong(text, why)
-  error(("where %q: %s\nhint: what asks for a pod has the form pod == \"shop/cart\", or container in "
-    .. "{\"app\", \"web\"}, and is joined to the rest by `and`"):format(text, why), 0)
-end
-
--- The piece of the text that begins at `at`: a quoted text, a word, or a sign. nil for a blank.
-local function token_at(text, at)
-  local quote = text:match("^[\"']", at)
-  if quote then
-    local to = text:find(quote, at + 1, true) or #text
-    return { kind = "text", from = at, to = to, value = text:sub(at + 1, to - 1) }
+-- Behind these a word is a value: comm == pod, comm in {pod, web}.
+local function is_value(before)
+  if not before then
+    return false
+  elseif before.kind == "sign" then
+    return before.value ~= "(" and not expr.join_of(before)
   end
-  local kind, value = "word", text:match("^[%w_.:/*?-]+", at)
-  if not value then
-    kind, value = "sign", text:match("^[&|=!]+", at) or text:match("^%S", at)
-  end
-  return value and { kind = kind, from = at, to = at + #value - 1, value = value }
+  return before.value == "in" or before.value == "starts"
 end
 
-local function tokens(text)
-  local list, at = {}, 1
-  while at <= #text do
-    local token = token_at(text, at)
-    list[#list + 1] = token
-    at = token and token.to + 1 or at + 1
-  end
-  return list
+local function asks(token, before)
+  return token.kind == "word" and expr.WORDS[token.value] and not is_value(before)
 end
 
-local OPEN, CLOSE = { ["("] = true, ["{"] = true }, { [")"] = true, ["}"] = true }
-
-local function is_and(token)
-  return token.value == "and" and token.kind == "word" or token.value == "&&"
-end
-
-local function is_or(token)
-  return token.value == "or" and token.kind == "word" or token.value == "||"
-end
-
--- The terms that `and` joins outside of parentheses, each a list of tokens; and whether an `or` stands there.
-local function terms_of(list)
-  local terms, term, depth, has_or = {}, {}, 0, false
-  for _, token in ipairs(list) do
-    depth = depth + (token.kind ~= "sign" and 0 or OPEN[token.value] and 1 or CLOSE[token.value] and -1 or 0)
-    if depth == 0 and is_and(token) then
-      terms[#terms + 1], term = term, {}
-    else
-      has_or = has_or or depth == 0 and is_or(token)
-      term[#term + 1] = token
+-- Does a part ask for containers, and has it a field of the event?
+local function kinds_in(part)
+  local pods, others = nil, nil
+  for i, token in ipairs(part) do
+    local before = part[i - 1]
+    if asks(token, before) then
+      pods = pods or token
+    elseif token.kind == "word" and not expr.join_of(token) and not is_value(before)
+      and token.value ~= "in" and token.value ~= "starts" then
+      others = others or token
     end
   end
-  terms[#terms + 1] = term
-  return terms, has_or
+  return pods, others
 end
 
-local function asks(term)
-  for i, token in ipairs(term) do
-    -- a word behind a comparison is a value: comm == pod
-    local before = term[i - 1]
-    if token.kind == "word" and WORDS[token.value] and (not before or before.kind ~= "sign"
-      or before.value == "(" or before.value == "!") then
-      return true
+local DEPTH = { ["("] = 1, ["{"] = 1, [")"] = -1, ["}"] = -1 }
+
+-- Parts that `join` joins outside of parentheses.
+local function split_at(list, join)
+  local parts, part, depth = {}, {}, 0
+  for _, token in ipairs(list) do
+    depth = depth + (token.kind == "sign" and DEPTH[token.value] or 0)
+    if depth == 0 and expr.join_of(token) == join then
+      parts[#parts + 1], part = part, {}
+    else
+      part[#part + 1] = token
+    end
+  end
+  parts[#parts + 1] = part
+  return parts
+end
+
+-- Is it one pair of parentheses with all the rest in it?
+local function is_wrapped(list)
+  local depth = 0
+  for i, token in ipairs(list) do
+    depth = depth + (token.kind == "sign" and DEPTH[token.value] or 0)
+    if depth == 0 then
+      return i > 1 and i == #list and list[1].value == "("
     end
   end
   return false
 end
 
--- Names in `{...}` from the third token on.
-local function names_in(text, term, from)
-  local names = {}
-  if not term[from] or term[from].value ~= "{" or term[#term].value ~= "}" then
-    wrong(text, "a list like {\"a\", \"b\"} is expected behind `in`")
-  end
-  for i = from + 1, #term - 1 do
-    if term[i].kind ~= "sign" then
-      names[#names + 1] = term[i].value
-    elseif term[i].value ~= "," then
-      wrong(text, ("%q in the list of names"):format(term[i].value))
+-- The parts that all have to be true, each with whether it is meant negated: what is in parentheses and behind a
+-- `not` is taken apart, too, as `not (a or b)` is `not a and not b`.
+local function take_apart(list, negated, parts)
+  local pods, others = kinds_in(list)
+  if pods and others then
+    if is_wrapped(list) then
+      return take_apart(table.move(list, 2, #list - 1, 1, {}), negated, parts)
+    end
+    local ors = split_at(list, "or")
+    local pieces = (negated or #ors > 1) and ors or split_at(list, "and")
+    if #pieces > 1 and (negated or #ors == 1) then
+      for _, piece in ipairs(pieces) do
+        take_apart(piece, negated, parts)
+      end
+      return
+    elseif #ors == 1 and #split_at(list, "and") == 1 and expr.join_of(list[1]) == "not" then
+      return take_apart(table.move(list, 2, #list, 1, {}), not negated, parts)
     end
   end
-  return names
+  parts[#parts + 1] = { list = list, negated = negated, pods = pods, others = others }
 end
 
--- What one term asks for: a word and its value for the filter.
-local function filter_of(text, term)
-  local word, sign = term[1].value, term[2] and term[2].value
-  if word == "sidecar" and #term == 1 then
-    return word, true
-  elseif (word == "not" or word == "!") and #term == 2 and sign == "sidecar" then
-    return sign, false
-  elseif WORDS[word] and sign == "in" then
-    return word, names_in(text, term, 3)
-  elseif WORDS[word] and sign == "==" and #term == 3 and term[3].kind ~= "sign" then
-    local value = term[3].value
-    if word == "sidecar" then
-      return word, value == "true"
+local function text_of(text, part)
+  local list = part.list
+  local inner = list[1] and text:sub(list[1].from, list[#list].to) or ""
+  return part.negated and ("not (%s)"):format(inner) or inner
+end
+
+-- Parts as one text; those with an `or` of their own in parentheses.
+local function joined(texts)
+  if #texts > 1 then
+    for i, one in ipairs(texts) do
+      texts[i] = #split_at(expr.tokens(one), "or") > 1 and ("(%s)"):format(one) or one
     end
-    return word, value
   end
-  wrong(text, "this can't be asked of a container")
+  return texts[1] and table.concat(texts, " and ") or nil
+end
+
+local function refuse_mixture(text, part)
+  error(("where %q: \"%s\" is decided by a name, \"%s\" in the kernel, which knows none: they can be joined by `and`"
+    .. " only\nhint: two probes, one for each; or in a handler, like `if ev.pod == \"shop/cart\" or ev.dport == 443 "
+    .. "then`"):format(text, part.pods.value, part.others.value), 0)
 end
 
 ---Splits a text into what the kernel can decide and what asks for containers.
 ---@param text string as the option `where`; raises for a text in which the two can't be told apart
 ---@return string? rest nil if nothing is left
----@return table words for the option `filter`; empty if it asks for no container
+---@return string? pods the word `where` of a filter; nil if it asks for no container
 function pod_where.split(text)
-  local terms, has_or = terms_of(tokens(text))
-  local rest, words = {}, {}
-  for _, term in ipairs(terms) do
-    if not term[1] or not asks(term) then
-      rest[#rest + 1] = term[1] and text:sub(term[1].from, term[#term].to) or ""
-    elseif has_or then
-      wrong(text, "a container and something else joined by `or`")
-    else
-      local word, value = filter_of(text, term)
-      if words[word] ~= nil then
-        wrong(text, ("%q is asked for twice"):format(word))
-      end
-      words[word] = value
+  local list, rest, pods = expr.tokens(text), {}, {}
+  if not kinds_in(list) then
+    return text, nil
+  end
+  local parts = {}
+  take_apart(list, false, parts)
+  for _, part in ipairs(parts) do
+    if part.pods and part.others then
+      refuse_mixture(text, part)
     end
+    local to = part.pods and pods or rest
+    to[#to + 1] = text_of(text, part)
   end
-  if not next(words) then
-    return text, words
+  return joined(rest), joined(pods)
+end
+
+---@param text string? as the option `where`
+---@return boolean
+function pod_where.asks(text)
+  return text ~= nil and kinds_in(expr.tokens(text)) ~= nil
+end
+
+---For probe:where(), which leaves the filter as it is.
+---@param text string raises if it asks for containers
+function pod_where.refuse(text)
+  local _, pods = pod_where.split(text)
+  if pods then
+    error(("where %q: a container is asked for by the filter\nhint: probe:filter{ where = %q }"):format(text, pods), 0)
   end
-  return #rest > 0 and table.concat(rest, " and ") or nil, words
 end
 
 ---The options of bpf.attach() with that done: a copy, if there was something to do.
 ---@param opts bpf.Opts
 ---@return bpf.Opts
 function pod_where.options(opts)
-  local rest, words = pod_where.split(opts.where)
-  if not next(words) then
+  local rest, pods = pod_where.split(opts.where)
+  if not pods then
     return opts
   end
   local copy, filter = {}, {}
@@ -152,12 +163,8 @@ function pod_where.options(opts)
   for key, value in pairs(opts.filter or {}) do
     filter[key] = value
   end
-  for word, value in pairs(words) do
-    if filter[word] ~= nil then
-      wrong(opts.where, ("%q is in the filter, too"):format(word))
-    end
-    filter[word] = value
-  end
+  match.check({ where = pods })
+  filter.where = filter.where and ("(%s) and (%s)"):format(filter.where, pods) or pods
   copy.where, copy.filter = rest, filter
   return copy
 end

@@ -9,6 +9,7 @@
 
 local ask = require("bpfnet.short_ask")
 local nearest = require("bpfnet.nearest")
+local pod_where = require("bpfnet.pod_where")
 
 local short = {}
 
@@ -123,7 +124,8 @@ local function derive(query, more)
     now = {},
   }, Query)
   local probe = query.now.pending
-  if probe and not next(more.filter) and not next(more.engine) and not more.own.json then
+  local same = not (next(more.filter) or next(more.engine) or more.own.json or pod_where.asks(ask.conjunction(where)))
+  if probe and same then
     if #more.where > 0 then
       ask.engine(probe.where, probe, ask.conjunction(where))
     end

@@ -84,7 +84,7 @@ function ask.check(query, name, value)
   return value
 end
 
----Joins conditions. Only those with an `or` get parentheses: what asks for a container has to stand by itself.
+---Joins conditions. Only those with an `or` get parentheses, so that messages are about what users wrote.
 ---@param conditions string[]
 ---@return string? where nil: none
 function ask.conjunction(conditions)
