@@ -248,11 +248,24 @@ describe("bpfnet.pod", function()
       c.pid, c.inode, c.bundle = pid, files.inode("/proc/" .. pid .. "/ns/net"), bundle
       return c
     end
-    local old = bundled { container = "app", name = "cart-0" }
+    local old, asked = bundled { container = "app", name = "cart-0" }, bundled { container = "web", name = "web-0" }
     start()
     local identity = pod.of(1, 1, old.inode, 901)
     assert.are.equal("shop/cart-0", pod.name(identity))
     assert.are.equal("host", pod.name(pod.of(1, 1, files.inode("/proc/self/ns/net"), 5)))
+
+    local seen = {}
+    local filtered <close> = bpf.attach("tcpconnect", { filter = { pod = "shop/web-0" } },
+      function(ev) seen[#seen + 1] = ev.pod end)
+    local connect = ("ip link set lo up; %s/tests/pair /proc/version 0"):format(helper.out)
+    for _, inside in ipairs { "", "nsenter -t " .. asked.pid .. " -n " } do
+      local text, status = helper.sh("sh -c %s", helper.quote(("echo 0 >%s/cgroup.procs; %ssh -c '%s'")
+        :format(MOUNT, inside, connect)))
+      assert(status == 0, text)
+    end
+    bpf.run(0.2)
+    filtered:close()
+    assert.are.same({ "shop/web-0" }, seen)
 
     local new = bundled { container = "db", name = "db-0" }
     assert.are.equal("unknown:netns:" .. new.inode, pod.name(pod.of(1, 1, new.inode, 902)))
@@ -269,9 +282,10 @@ describe("bpfnet.pod", function()
     pod.of(1, 1, 12345, 903)
     until_true(function() return pod.name(pod.of(1, 1, old.inode, 0)) ~= "shop/cart-0" end, "its end")
     assert.are.equal(identity, pod.of(1, 1, old.inode, 901))
-    helper.sh("kill -INT %s", new.pid)
+    helper.sh("kill -INT %s %s", new.pid, asked.pid)
     table.remove(children, 1).wait()
-    helper.sh("rmdir %s %s", old.v1, new.v1)
+    table.remove(children, 1).wait()
+    helper.sh("rmdir %s %s %s", old.v1, new.v1, asked.v1)
   end)
 
   it("finds bundles in a place that nobody has told it of, by the shim", function()
@@ -401,8 +415,8 @@ describe("bpfnet.pod", function()
   for _, case in ipairs {
     { "cart", 'pods: expected a table like { pod = "shop/cart*" }, got "cart"' },
     { { pdo = "x" }, 'pods: unknown "pdo", did you mean "pod"? (known: pod, namespace, container, image, runtime, '
-      .. 'sidecar, label)' },
-    { { "x" }, 'pods: unknown "1" (known: pod, namespace, container, image, runtime, sidecar, label)' },
+      .. 'sidecar, label, where)' },
+    { { "x" }, 'pods: unknown "1" (known: pod, namespace, container, image, runtime, sidecar, label, where)' },
     { { pod = 7 }, 'pods: "pod": expected a pattern like "cart*" or a list of them, got 7' },
     { { pod = {} }, 'pods: "pod": expected a pattern or a list of them, got an empty list' },
     { { pod = { "a", "" } }, 'pods: "pod": expected a pattern like "cart*" or a list of them, got ""' },

@@ -8,6 +8,7 @@ local netns = require("bpfnet.pod_netns")
 local pod = require("bpfnet.pod")
 local sources = require("bpfnet.pod_sources")
 local store = require("bpfnet.pod_store")
+local v1 = require("bpfnet.pod_v1")
 
 local pod_filter = {}
 
@@ -16,6 +17,7 @@ local WORDS = { "pod", "namespace", "container", "image", "runtime", "sidecar", 
 -- enum pod_verdict of bpf/filter_set.h
 local UNDECIDED, WANTED, UNWANTED, NONE, NONE_WANTED = 0, 1, 2, 3, 4
 
+local ROOT = 1 -- the cgroup
 local ELSEWHERE = 0 -- the key of all namespaces without a verdict
 
 local function spec_of(filter)
@@ -51,10 +53,18 @@ local function verdict_of(identity, spec)
   return wanted and NONE_WANTED or NONE
 end
 
--- Sockets: each cgroup has a verdict. set(key, verdict) puts it in force.
+-- Sockets: each cgroup has a verdict. set(key, verdict) puts it in force. The root has none where it holds the
+-- sockets of containers that are in cgroup v1: there the network namespace says whose an event is.
 local function by_cgroup(spec, set)
+  local told = false
   return function(cgroup, identity)
-    set(cgroup, verdict_of(identity, spec))
+    local is_shared = cgroup == ROOT and v1.is_in_use()
+    if is_shared and not told then
+      told = true
+      bpf.log("warn", "pods: containers here are in cgroup v1 alone: a filter by pod is right for events, and not for "
+        .. "what is added up in the kernel")
+    end
+    set(cgroup, is_shared and UNDECIDED or verdict_of(identity, spec))
   end
 end
 

@@ -29,7 +29,11 @@ local function add(watch, id, pid)
   identity.container_id = id
   names.look_up(identity)
   watch.put_process(identity, found)
+  local is_first = next(known) == nil
   known[id] = { identity = identity }
+  if is_first then
+    store.changed(store.host) -- the tree's root is no longer the host's alone
+  end
 end
 
 -- It has got a cgroup after all: from then on that tells of its end.
