@@ -146,19 +146,23 @@ local function on_request(r)
 end
 
 -- Connections that failed wait until requests are settled: whose address it is may be learnt from those.
-local waiting = {}
+local waiting = top.new({ make = function() return { errors = {} } end })
 
 local function on_failed(ev)
-  waiting[#waiting + 1] = { from = name_of(pod.of_event(ev)), daddr = ev.daddr, dport = ev.dport, error = ev.error }
+  local errors = waiting:get(name_of(pod.of_event(ev)), ev.daddr, ev.dport).errors
+  errors[ev.error] = (errors[ev.error] or 0) + 1
 end
 
 local function count_failed()
-  for _, one in ipairs(waiting) do
-    local edge = now:get(one.from, name_of_addr(one.daddr), one.dport)
-    edge.failed = edge.failed + 1
-    edge.errors[one.error] = (edge.errors[one.error] or 0) + 1
+  for _, entry in ipairs(waiting:list()) do
+    local from, daddr, dport = table.unpack(entry.keys)
+    local edge = from and now:get(from, name_of_addr(daddr), dport) or now:others()
+    for name, n in pairs(entry.value.errors) do
+      edge.failed = edge.failed + n
+      edge.errors[name] = (edge.errors[name] or 0) + n
+    end
   end
-  waiting = {}
+  waiting:clear()
 end
 
 local function both_ways(row)
@@ -208,9 +212,9 @@ local function busier(a, b)
   return a.requests > b.requests
 end
 
--- Between double quotes: those and backslashes would end or change the text.
+-- Between double quotes: those and backslashes would end or change the text, "&lt;" would be "<".
 local function quoted(text)
-  return '"' .. text:gsub("[%c]", "?"):gsub('[\\"]', "\\%0") .. '"'
+  return '"' .. out.harmless(text):gsub("&", "&amp;"):gsub('[\\"]', "\\%0") .. '"'
 end
 
 local function dot_edge(row)
@@ -220,13 +224,17 @@ local function dot_edge(row)
     row.p50_ns and ("p50 %s, p99 %s"):format(out.duration(row.p50_ns), out.duration(row.p99_ns)) or "no answer",
     errors,
   }
-  print(("  %s -> %s [label=\"%s\"%s];"):format(quoted(row.from), quoted(row.to), table.concat(lines, "\\n"),
+  local to = row.to ~= "" and row.to or row.from
+  print(("  %s -> %s [label=\"%s\"%s];"):format(quoted(row.from), quoted(to), table.concat(lines, "\\n"),
     errors and ", color=red" or ""))
 end
 
-local function print_dot(rows)
+local function print_dot(rows, span)
   print("digraph bpfnet {")
   print("  rankdir=LR;\n  node [shape=box];")
+  if #rows == 0 then
+    print(("  label=\"nothing in %.1f s\";"):format(span.seconds))
+  end
   for _, row in ipairs(rows) do
     dot_edge(row)
   end
@@ -250,7 +258,7 @@ local function show(span)
     rows[i] = row_of(entry, span)
   end
   if opt.dot then
-    return print_dot(rows)
+    return print_dot(rows, span)
   elseif opt.format == "table" then
     print(live.heading(span) .. (#rows == 0 and ": nothing" or ""))
   end

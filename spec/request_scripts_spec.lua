@@ -46,6 +46,28 @@ describe("scripts about requests:", function()
 
   local rows_of = helper.rows
 
+  local has_dot = select(2, helper.sh("command -v dot")) == 0
+
+  -- The texts in the picture that Graphviz makes of it, each once, in the order of letters; but those of a pattern.
+  local function drawn(text, but)
+    local file = node.root .. "/map.dot"
+    local f = assert(io.open(file, "w"))
+    f:write(text)
+    f:close()
+    local svg, status = helper.sh("dot -Tsvg %s", file)
+    assert(status == 0, svg)
+    assert(utf8.len(svg), "an SVG that is no UTF-8")
+    local texts, seen = {}, {}
+    for shown in svg:gmatch("<text [^>]*>([^<]*)</text>") do
+      shown = shown:gsub("&(#?%w+);", { lt = "<", gt = ">", quot = '"', amp = "&", ["#45"] = "-", ["#160"] = " " })
+      if not seen[shown] and not (but and shown:find(but)) then
+        seen[shown], texts[#texts + 1] = true, shown
+      end
+    end
+    table.sort(texts)
+    return texts
+  end
+
   it("sidecar_delay tells of each request which one it became, and when", function()
     local rows = rows_of((node:trace("sidecar_delay", "--json --namespace " .. N, load("-c 10 -n 20"), 1)))
     local truth = {}
@@ -117,14 +139,40 @@ describe("scripts about requests:", function()
     local edge = ("  \"%s/front%%-0\" %%-> \"%s/cart%%-0\" %%[label=\":%d\\n20 requests\\np50 [%%w.]+, "
       .. "p99 [%%w.]+\"%%];\n}\n$"):format(N, N, proxy.port)
     assert.matches("^digraph bpfnet {\n  rankdir=LR;\n  node %[shape=box%];\n" .. edge, text)
-    if select(2, helper.sh("command -v dot")) == 0 then
-      local file = node.root .. "/map.dot"
-      local f = assert(io.open(file, "w"))
-      f:write(text)
-      f:close()
-      local svg, status = helper.sh("dot -Tsvg %s", file)
-      assert.are.equal(0, status, svg)
-      assert.matches("</svg>", svg)
-    end
+    if not has_dot then return pending("no Graphviz") end
+    assert.are.same({ "20 requests", ":" .. proxy.port, N .. "/cart-0", N .. "/front-0" }, drawn(text, "^p50"))
+  end)
+
+  it("service_map draws names as they are, whatever is in them", function()
+    local names = { [[we\x2dird "q" zoë.service]], [[\N&lt;b>.service]], "no\xff\tutf.service" }
+    local connect = "import socket; socket.socket().connect_ex(('127.9.0.1', 9))"
+    local text = node:trace("service_map", "--dot --addr 127.9.0.1", function()
+      for _, name in ipairs(names) do
+        local path = node.top .. "/" .. name
+        local run = 'mkdir -p "$0"; (echo 0 >"$0/cgroup.procs"; python3 -c "$1"); sleep 0.1; rmdir "$0"'
+        local out, status = helper.sh("sh -c %s %s %s", helper.quote(run), helper.quote(path), helper.quote(connect))
+        assert(status == 0, out)
+      end
+    end, 2)
+    if not has_dot then return pending("no Graphviz") end
+    assert.are.same({ "0 requests", "127.9.0.1", ":9", "ECONNREFUSED 1", names[2], "no answer", "no??utf.service",
+      names[1] }, drawn(text))
+  end)
+
+  it("service_map says in the drawing that nothing was there", function()
+    local text = node:trace("service_map", "--dot --addr 127.9.0.2", function() end, 2)
+    assert.matches('\n  label="nothing in %d+%.%d s";\n}\n$', text)
+    if not has_dot then return pending("no Graphviz") end
+    assert.matches("^nothing in %d+%.%d s$", drawn(text)[1])
+  end)
+
+  it("service_map counts what finds no room, and draws it", function()
+    local text = node:trace("service_map", "--dot --addr 127.10.0.0/16", function()
+      helper.sh("python3 -c %s", helper.quote("import socket\nfor i in range(4200): "
+        .. "socket.socket().connect_ex(('127.10.%d.%d' % (i >> 8, i & 255), 9))"))
+    end, 2)
+    assert.are.equal(4096, select(2, text:gsub('\n  "[^\n]*" %-> "127.10[%d.]+" %[label=":9\\n0 requests', "")))
+    assert.matches('\n  "%(others%)" %-> "%(others%)" %[label="\\n0 requests\\nno answer\\nECONNREFUSED 104", '
+      .. "color=red%];\n}\n$", text)
   end)
 end)

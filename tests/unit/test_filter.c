@@ -360,7 +360,7 @@ static void pod_words(void)
 	filter = filter_new(&kinds);
 	refuse("namspace", str_value("shop"), "did you mean \"namespace\"?");
 	refuse("whatever", str_value("x"),
-	       "(known: pid, pod, namespace, container, image, runtime, sidecar, label)");
+	       "(known: pid, pod, namespace, container, image, runtime, sidecar, label, where)");
 	filter_free(filter);
 }
 
