@@ -21,7 +21,6 @@
 --   --pid --uid --comm --port --sport --dport --addr --netns --cgroup --family
 --                       only these sockets; commas between several: --sport 80,443. They, too,
 --                       take apart what belongs to one request
---   --labels cri|kube   who is asked for labels: the runtime, or the API server ($KUBECONFIG)
 --   --duration SECONDS  stop by itself
 --   --json, --csv       for programs: a row per pod, direction and interval ("span": "interval");
 --                       at the end for the whole time ("span": "total")
@@ -52,8 +51,9 @@
 --     connect :8080 istio-proxy   10  5.1us   18us   65us   65us
 --     accept :8080 app            10  192us  249us  263us  263us       queue 7/1024
 --
--- in: requests that arrive at the pod; out: those that it makes; inside: between its containers, or
--- made by the sidecar by itself. What is in no pod stands under its unit's name, or "host".
+-- in: requests that arrive at the pod; out: those that it makes; inside: between its containers,
+-- made by the sidecar by itself, or sent from one sidecar to another. What is in no pod stands under its
+-- unit's name, or "host".
 --
 -- parts, which add up to the total of each request:
 --   network         inside the pod, and from and to the other end where that is on this host too

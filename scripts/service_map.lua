@@ -14,7 +14,6 @@
 --                       server ($KUBECONFIG)
 --   --pid --uid --comm --port --sport --dport --addr --netns --cgroup --family
 --                       only these sockets; commas between several: --dport 80,443
---   --labels cri|kube   who is asked for labels: the runtime, or the API server ($KUBECONFIG)
 --   --duration SECONDS  stop by itself
 --   --json, --csv       for programs: a row per pair, port and interval ("span": "interval"); at the
 --                       end for the whole time ("span": "total")

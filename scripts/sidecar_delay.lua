@@ -4,7 +4,9 @@
 -- usage: bpfnet run sidecar_delay [options]
 --
 --   --slower-than MS    only those that the sidecar itself took longer for, both ways together
---   --direction in|out  only requests that arrive at the pod, or that it makes
+--   --direction in|out|inside
+--                       only requests that arrive at the pod, that it makes, or that one of its
+--                       sidecars has sent to another
 --   --proxy COMM,...    processes of these names pass requests on, like a sidecar
 --   --pod --namespace --container --sidecar --label
 --                       only these containers: --pod 'shop/cart-*' (NAMESPACE/NAME or NAME, with *
@@ -15,7 +17,6 @@
 --   --pid --uid --comm --port --sport --dport --addr --netns --cgroup --family
 --                       only these sockets; commas between several. They take apart what belongs
 --                       to one request, as a rule
---   --labels cri|kube   who is asked for labels: the runtime, or the API server ($KUBECONFIG)
 --   --duration SECONDS  stop by itself
 --   --json, --csv       for programs: exact ns of each part, both sockets' addresses
 --
@@ -53,7 +54,7 @@ local script = require("bpfnet.script")
 
 local opt = args.parse(arg, {
   slower_than = { type = "number", min = 0 },
-  direction = { type = "word", words = { "in", "out" } },
+  direction = { type = "word", words = { "in", "out", "inside" } },
   proxy = { type = "string", list = true },
 })
 

@@ -11,6 +11,7 @@ local APP = 20000 + bpf.now() // 1000 % 10000
 local PROXY = APP + 10000
 local KEPT_MS = 20
 -- How much longer that may take, and how many requests of each curl: all is slower in an emulated machine.
+local SECOND = APP + 20000 -- where a second sidecar listens
 local guest = (os.getenv("VMRUN") or "") ~= ""
 local LATE_MS, EACH = guest and 300 or 15, guest and 25 or 250
 
@@ -107,5 +108,35 @@ describe("requests to a real service", function()
     table.sort(kept)
     local middle = kept[15]
     assert.is_true(middle > KEPT_MS - 1.5 and middle < KEPT_MS + LATE_MS, "kept for " .. middle .. " ms")
+  end)
+
+  test("go through two sidecars, each with its own delay", function()
+    local name = "two-" .. APP
+    local spec = services.pod { namespace = "shop", name = name, port = APP, proxy_port = PROXY, delay_ms = 5 }
+    local outer = services.pod { namespace = "shop", name = name, port = PROXY, proxy_port = SECOND, delay_ms = 15 }
+    spec.containers[3] = outer.containers[2]
+    spec.containers[3].name = "linkerd-proxy"
+    local two = node:pod(spec)
+    services.wait(two, { APP, PROXY, SECOND })
+    local child = helper.start(helper.bpfnet .. " run -v sidecar_delay --json --pod shop/" .. name)
+    helper.wait(30, function() return child.stderr():find("tcprequest'?: attached") end)
+    local _, status = node:exec(("curl -s -o /dev/null 'http://%s:%d/64?[1-20]'"):format(two.ip, SECOND))
+    assert.are.equal(0, status)
+    os.execute("sleep 0.5")
+    child.kill("INT")
+    assert.are.equal(0, child.wait(), child.stderr())
+    two:remove()
+    local kept = { ["in"] = {}, inside = {} }
+    for _, row in ipairs(helper.rows(child.stdout())) do
+      local expected = row.direction == "in" and { "linkerd-proxy", "istio-proxy" } or { "istio-proxy", "app" }
+      assert.are.same(expected, { row.sidecar:match("/([^/]+)$"), row.service:match("/([^/]+)$") })
+      table.insert(kept[row.direction], row.sidecar_in_ns / 1e6)
+    end
+    for direction, least in pairs { ["in"] = 15, inside = 5 } do
+      table.sort(kept[direction])
+      assert.are.equal(20, #kept[direction])
+      local middle = kept[direction][10]
+      assert.is_true(middle > least - 1.5 and middle < least + LATE_MS, direction .. ": " .. middle .. " ms")
+    end
   end)
 end)

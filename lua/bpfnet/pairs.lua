@@ -22,7 +22,7 @@ local pairing = {}
 ---@class bpfnet.pairs.Request
 ---@field who any whose it is, as identify() said
 ---@field direction "in"|"out"|"inside"|"unknown" it arrives from elsewhere; goes elsewhere; both ends are in the
----  pod, or a sidecar sent it by itself; an older connection of which nobody knows who connected
+---  pod, also where one sidecar has asked another, or a sidecar sent it by itself; an older connection of which nobody knows who connected
 ---@field event table the event that tells it: of one of its ends
 ---@field client? table event of the asking end
 ---@field server? table event of the answering end; of a sidecar, where it went through one
@@ -123,6 +123,15 @@ local function is_inside(conn)
   return ends.is_local(conn)
 end
 
+-- Who is at the other end of a sidecar's: false elsewhere, "sidecar" another one of the pod, "service" who else is
+-- there.
+local function inside_of(conn)
+  return is_inside(conn) and (conn.peer and is_sidecar(conn.peer) and "sidecar" or "service")
+end
+
+-- What comes from another sidecar of the pod has been told as "in" or "out" by that.
+local DIRECTIONS = { [false] = "in", service = "out", sidecar = "inside" }
+
 local function times(ev)
   ev.resp_ns = ev.ttfb_ns and ev.start_ns + ev.ttfb_ns
   ev.end_ns = ev.start_ns + ev.total_ns
@@ -200,10 +209,10 @@ local function main_upstream(list)
 end
 
 function Pairs:_through_proxy(ev)
-  local upstream, inside = main_upstream(ev.upstreams), is_inside(ev.conn)
+  local upstream = main_upstream(ev.upstreams)
   self:_emit({
-    event = ev, who = ev.conn.who, direction = inside and "out" or "in", client = ev.peer, server = ev, proxied = true,
-    upstream = upstream, how = upstream and upstream.how, tries = #ev.upstreams,
+    event = ev, who = ev.conn.who, direction = DIRECTIONS[inside_of(ev.conn)], client = ev.peer, server = ev,
+    proxied = true, upstream = upstream, how = upstream and upstream.how, tries = #ev.upstreams,
     answered = ev.resp_ns ~= nil, left_out = ev.left_out or ev.peer and ev.peer.left_out,
   })
 end
@@ -280,7 +289,7 @@ function Pairs:_rounds(batch, until_ns)
       for _, ev in ipairs(list) do
         ev.inside = nil
         if is_sidecar(ev.conn) then
-          ev.inside = is_inside(ev.conn)
+          ev.inside = inside_of(ev.conn)
         end
       end
     end

@@ -58,7 +58,8 @@ function evidence.until_ns(ev)
   return ev.resp_ns or ev.end_ns
 end
 
--- A pod's sidecar sends on to its pod what came from outside, and the other way round.
+-- A pod's sidecar sends on to its pod what came from outside, and the other way round; from one sidecar to the
+-- next, and from that to the service.
 local function other_way(accepted, sent)
   return not (accepted.inside ~= nil and sent.inside ~= nil and accepted.inside == sent.inside)
 end
