@@ -128,8 +128,8 @@ describe("requests to a real service", function()
     two:remove()
     local kept = { ["in"] = {}, inside = {} }
     for _, row in ipairs(helper.rows(child.stdout())) do
-      local expected = row.direction == "in" and { "linkerd-proxy", "istio-proxy" } or { "istio-proxy", "app" }
-      assert.are.same(expected, { row.sidecar:match("/([^/]+)$"), row.service:match("/([^/]+)$") })
+      local ends = row.direction == "in" and { "linkerd-proxy", "istio-proxy" } or { "istio-proxy", "app" }
+      assert.are.same(ends, { row.sidecar:match("/([^/]+)$"), row.service:match("/([^/]+)$") })
       table.insert(kept[row.direction], row.sidecar_in_ns / 1e6)
     end
     for direction, least in pairs { ["in"] = 15, inside = 5 } do

@@ -328,6 +328,10 @@ describe("pod_latency", function()
     assert.are.equal(1, status)
     assert.matches('^bpfnet: [%w_]+: no such pod: "%w+/crat%-0"\nhint: there are: [^\n]*'
       .. CART:gsub("%-", "%%-") .. "[^\n]*\n$", text)
+    text, status = node:run("pod_latency", "--pod a/b/c")
+    assert.are.equal(2, status)
+    assert.matches('^bpfnet: [%w_]+: pods: "pod": expected "NAMESPACE/NAME" or "NAME", got "a/b/c"\nhint: [^\n]*\n$',
+      text)
     text, status = node:run("pod_latency", "--packets")
     assert.are.equal(2, status)
     assert.matches('option "%-%-packets": expected %-%-pod, %-%-namespace or %-%-label with it\n$', text)

@@ -257,9 +257,14 @@ local function use_sources(names, hint)
   end
 end
 
-local function check_pods(names)
+local function check_pods(names, hint)
   for _, name in ipairs(names) do
-    local absent = require("bpfnet.pod").absent(name)
+    local pod = require("bpfnet.pod")
+    local ok, wrong = pcall(pod.check, { pod = name })
+    if not ok then
+      script.fail(("%s\nhint: %s"):format(wrong, hint), 2)
+    end
+    local absent = pod.absent(name)
     if absent then
       script.fail(absent)
     end
@@ -286,7 +291,7 @@ function args.parse(argv, options, filters)
     os.exit(0, true)
   end
   use_sources(result.labels or {}, hint)
-  check_pods(result.filter and result.filter.pod or {})
+  check_pods(result.filter and result.filter.pod or {}, hint)
   return result
 end
 

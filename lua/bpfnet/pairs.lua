@@ -22,7 +22,8 @@ local pairing = {}
 ---@class bpfnet.pairs.Request
 ---@field who any whose it is, as identify() said
 ---@field direction "in"|"out"|"inside"|"unknown" it arrives from elsewhere; goes elsewhere; both ends are in the
----  pod, also where one sidecar has asked another, or a sidecar sent it by itself; an older connection of which nobody knows who connected
+---  pod, also where one sidecar has asked another, or a sidecar sent it by itself; an older connection of which
+---  nobody knows who connected
 ---@field event table the event that tells it: of one of its ends
 ---@field client? table event of the asking end
 ---@field server? table event of the answering end; of a sidecar, where it went through one

@@ -187,6 +187,14 @@ static inline void server_accept(int listener)
 	_exit(0);
 }
 
+/* Whatever ended the test's case: no file of it is left. */
+static inline void server_remove(int sig)
+{
+	(void)sig;
+	unlink(server_socket);
+	_exit(0);
+}
+
 static inline void server_listen(int fd, const void *addr, socklen_t len)
 {
 	pid_t self = getpid();
@@ -195,7 +203,10 @@ static inline void server_listen(int fd, const void *addr, socklen_t len)
 		FAIL("listen: %s", strerror(errno));
 	fflush(stdout);
 	if (fork() == 0) {
-		server_end_with(self);
+		signal(SIGTERM, server_remove);
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
+		if (getppid() != self)
+			server_remove(0);
 		server_accept(fd);
 	}
 }
@@ -221,11 +232,6 @@ static inline void server_start(void)
 	snprintf(un.sun_path, sizeof(un.sun_path), "%s", server_socket);
 	server_listen(fd, &un, sizeof(un));
 	close(fd);
-}
-
-static inline void server_end(void)
-{
-	unlink(server_socket);
 }
 
 #endif

@@ -123,7 +123,6 @@ static void end(void)
 	}
 	http_free(http);
 	loop_free(loop);
-	server_end();
 }
 
 /* Until all requests are over. */
