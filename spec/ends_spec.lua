@@ -45,20 +45,20 @@ describe("a script", function()
     local traffic = helper.start(helper.traffic .. " -c 500000 -p 2 churn")
     local took
     local status, child = ended([[
-      ON_EVENT = function() local till = bpf.now() + 500000 while bpf.now() < till do end end
+      ON_EVENT = function() local till = bpf.now() + 300000 while bpf.now() < till do end end
       print(bpf.run()) print("summary")]], function(c)
         os.execute("sleep 1") -- its ring is full by then
         took = bpf.now()
         c.kill("INT")
         helper.wait(20, c.status)
         took = bpf.now() - took
-      end, "--buffer 256K")
+      end, "--buffer 128K")
     local still = not traffic.status()
     traffic.kill("KILL")
     assert.are.equal(0, status, child.stderr())
     assert.is_truthy(child.stdout():find("interrupted\nsummary\n", 1, true))
     assert.is_true(still, "the traffic has ended before")
-    assert.is_true(took < 5e9, ("ended after %.1f s"):format(took / 1e9))
+    assert.is_true(took < 15e9, ("ended after %.1f s"):format(took / 1e9))
   end)
 
   it("is run on by the engine when it leaves something attached", function()
