@@ -9,9 +9,10 @@ struct inside_out {
 	FILE *file;
 	void (*fn)(void *arg, const char *text, size_t len);
 	void *arg;
-	luaL_Stream *lua_out,
-		*lua_err; /* io.stdout and io.stderr; the registry holds them for us */
-	FILE *saved_out, *saved_err, *saved_lua_out, *saved_lua_err;
+	luaL_Stream *lua_out, *lua_err, /* io.stdout, io.stderr; the registry holds them for us */
+		*lua_in; /* io.stdin */
+	FILE *nothing; /* to be read instead: the script's input is not the session's, and may never come */
+	FILE *saved_out, *saved_err, *saved_lua_out, *saved_lua_err, *saved_lua_in;
 };
 
 static ssize_t write_out(void *cookie, const char *data, size_t len)
@@ -34,12 +35,13 @@ static luaL_Stream *find(lua_State *L, const char *name)
 }
 
 /* [out] before the script, which could put something else there */
-static int find_both(lua_State *L)
+static int find_all(lua_State *L)
 {
 	struct inside_out *o = lua_touserdata(L, 1);
 
 	o->lua_out = find(L, "stdout");
 	o->lua_err = find(L, "stderr");
+	o->lua_in = find(L, "stdin");
 	return 0;
 }
 
@@ -53,7 +55,7 @@ struct inside_out *inside_out_new(struct script *s,
 		return NULL;
 	o->fn = fn;
 	o->arg = arg;
-	lua_pushcfunction(L, find_both);
+	lua_pushcfunction(L, find_all);
 	lua_pushlightuserdata(L, o);
 	if (!script_try(s, L, 1, 0, false)) {
 		lua_pop(L, 1);
@@ -67,12 +69,16 @@ void inside_out_free(struct inside_out *o)
 {
 	if (o && o->file)
 		fclose(o->file);
+	if (o && o->nothing)
+		fclose(o->nothing);
 	free(o);
 }
 
 void inside_out_take(struct inside_out *o)
 {
 	fflush(stdout);
+	if (!o->nothing)
+		o->nothing = fopen("/dev/null", "re");
 	if (!o->file)
 		o->file = fopencookie(o, "w", (cookie_io_functions_t){ .write = write_out });
 	if (o->file)
@@ -83,7 +89,10 @@ void inside_out_take(struct inside_out *o)
 	o->saved_err = stderr;
 	o->saved_lua_out = o->lua_out->f;
 	o->saved_lua_err = o->lua_err->f;
+	o->saved_lua_in = o->lua_in->f;
 	stdout = stderr = o->file;
+	if (o->saved_lua_in == stdin && o->nothing)
+		o->lua_in->f = o->nothing;
 	/* unless the script has closed or replaced them */
 	if (o->saved_lua_out == o->saved_out)
 		o->lua_out->f = o->file;
@@ -102,4 +111,6 @@ void inside_out_give_back(struct inside_out *o)
 		o->lua_out->f = o->saved_lua_out;
 	if (o->lua_err->f == o->file)
 		o->lua_err->f = o->saved_lua_err;
+	if (o->lua_in->f == o->nothing)
+		o->lua_in->f = o->saved_lua_in;
 }

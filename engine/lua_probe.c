@@ -280,6 +280,13 @@ static int l_on_event(lua_State *L)
 	return 1;
 }
 
+/* p:_handler() -> the function, or nil */
+static int l_handler(lua_State *L)
+{
+	lua_rawgeti(L, LUA_REGISTRYINDEX, lprobe_check(L, "probe:_handler")->handler.function);
+	return 1;
+}
+
 /* p:filter() -> table or nil; p:filter(table) puts it in force; p:filter{} lets all pass */
 static int l_filter(lua_State *L)
 {
@@ -343,6 +350,7 @@ void lua_probe_install(lua_State *L)
 		{ "sample", lprobe_sample },
 		{ "rate", lprobe_rate },
 		{ "_verdict", lprobe_verdict },
+		{ "_handler", l_handler },
 		{ NULL, NULL },
 	};
 	static const luaL_Reg meta[] = {

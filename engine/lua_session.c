@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <lauxlib.h>
+#include "lua_guest.h"
 #include "lua_session.h"
 #include "script.h"
 #include "util.h"
@@ -103,9 +104,11 @@ enum session_answer session_line(struct session *ss, const char *text, size_t le
 {
 	lua_State *L = state_of(ss);
 	struct call c = { ss, "line", text, len, -1, -1, !ss->opts.attached };
-	bool more;
+	bool was_guest = script_set_guest(ss->script, ss->opts.attached);
+	bool ok = try_method(L, &c), more;
 
-	if (!try_method(L, &c))
+	script_set_guest(ss->script, was_guest);
+	if (!ok)
 		return SESSION_FAILED;
 	more = lua_type(L, -2) == LUA_TSTRING && str_eq(lua_tostring(L, -2), "more");
 	lua_pop(L, 2);
@@ -212,7 +215,7 @@ static int make(lua_State *L)
 	lua_pushliteral(L, "bpfnet.repl");
 	lua_call(L, 1, 1);
 	lua_getfield(L, -1, "new");
-	lua_createtable(L, 0, 5);
+	lua_createtable(L, 0, 6);
 	lua_pushboolean(L, ss->opts.tty);
 	lua_setfield(L, -2, "tty");
 	lua_pushboolean(L, ss->opts.colour);
@@ -221,6 +224,11 @@ static int make(lua_State *L)
 	lua_setfield(L, -2, "width");
 	lua_pushboolean(L, ss->opts.attached);
 	lua_setfield(L, -2, "attached");
+	if (ss->opts.attached) {
+		lua_guest_install(L);
+		lua_pushcfunction(L, lua_guest_contain);
+		lua_setfield(L, -2, "contain");
+	}
 	ss->box = lua_newuserdatauv(L, sizeof(*ss->box), 0);
 	*ss->box = ss;
 	/* so that it lives at least as long as we do */
@@ -248,6 +256,7 @@ int session_new(struct session **out, struct script *s, const struct session_opt
 	*ss = (struct session){ .script = s, .opts = *opts, .object = LUA_NOREF };
 	lua_pushcfunction(L, make);
 	lua_pushlightuserdata(L, ss);
+	script_reserve(s);
 	if (!script_try(s, L, 1, 0, opts->attached)) {
 		rc = err_set(err, -EINVAL, "%.600s", lua_tostring(L, -1));
 		lua_pop(L, 1);

@@ -17,6 +17,7 @@ static void *allocate(void *ud, void *ptr, size_t osize, size_t nsize)
 {
 	struct script *s = ud;
 	size_t old = ptr ? osize : 0;
+	size_t max = s->max_memory - (s->guest ? s->reserved : 0);
 	void *p;
 
 	if (!nsize) {
@@ -24,7 +25,7 @@ static void *allocate(void *ud, void *ptr, size_t osize, size_t nsize)
 		s->memory -= old;
 		return NULL;
 	}
-	if (nsize > old && s->max_memory && s->memory + (nsize - old) > s->max_memory) {
+	if (nsize > old && s->max_memory && s->memory + (nsize - old) > max) {
 		/* No message handler is called for want of memory: who asked is known only now. */
 		if (s->running)
 			script_trace_where(s->running, s->no_memory_at, sizeof(s->no_memory_at));
@@ -34,6 +35,24 @@ static void *allocate(void *ud, void *ptr, size_t osize, size_t nsize)
 	if (p)
 		s->memory += nsize - old;
 	return p;
+}
+
+void script_reserve(struct script *s)
+{
+	s->reserved = s->memory < s->max_memory ? (s->max_memory - s->memory) / 2 : 0;
+}
+
+bool script_set_guest(struct script *s, bool guest)
+{
+	bool old = s->guest;
+
+	s->guest = guest;
+	return old;
+}
+
+bool script_is_guest(const struct script *s)
+{
+	return s->guest;
 }
 
 struct script *script_of(lua_State *L)

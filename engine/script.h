@@ -95,6 +95,15 @@ void script_set_label(struct script *script, const char *label);
  * business. limited: with the time limit of a callback.
  */
 bool script_try(struct script *script, lua_State *L, int nargs, int nresults, bool limited);
+/*
+ * A prompt may be a guest in a script that runs. Its code gets no memory that has been reserved: half of what is free when
+ * script_reserve() is called. script_set_guest() returns the old one.
+ */
+void script_reserve(struct script *script);
+bool script_set_guest(struct script *script, bool guest);
+bool script_is_guest(const struct script *script);
+/* The callback that runs and was stopped may go on after all, with the time of another one. */
+void script_end_stop(struct script *script, lua_State *L);
 /* Stops the callback that runs, like an interrupt, but goes on. Async-signal-safe. */
 void script_call_off(struct script *script);
 

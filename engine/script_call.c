@@ -59,6 +59,14 @@ static void disarm_stop(struct script *s, lua_State *L)
 	lua_sethook(s->L, NULL, 0, 0);
 }
 
+void script_end_stop(struct script *s, lua_State *L)
+{
+	if (!s->stopping)
+		return;
+	s->calls++; /* first: what follows has the time of another callback */
+	disarm_stop(s, L);
+}
+
 static void set_watchdog(struct script *s, double seconds)
 {
 	uint64_t ns = (uint64_t)(seconds * 1e9);

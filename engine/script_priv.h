@@ -15,6 +15,8 @@ struct script {
 	struct tracer *tracer;
 	size_t memory;
 	size_t max_memory;
+	size_t reserved; /* bytes of that which a guest leaves to the script */
+	bool guest; /* its code runs */
 	double max_seconds;
 	char *error;
 	char no_memory_at[LUA_IDSIZE + 16]; /* the line that was last refused memory */

@@ -146,6 +146,107 @@ describe("bpfnet repl --attach", function()
     ends_with(0)
   end)
 
+  -- A script with a handler of its own, and events that it makes itself.
+  local EVENTS = [[
+    N, ticks = 0, 0
+    p = bpf.load("tcpconnect", function() N = N + 1 end)
+    bpf.every(0.01, function() ticks = ticks + 1 local garbage = {} p:inject{dport = 1} end)
+    print("attached") io.stdout:flush()
+    print(bpf.run(), "end")]]
+
+  -- That events come to the script's own handler, and that it ends as it would.
+  local function counts_on()
+    local n = number("N")
+    helper.wait(5, function() return number("N") > n end)
+    child.kill("INT")
+    assert.are.equal(0, child.wait(), child.stderr())
+    assert.are.equal("attached\ninterrupted\tend\n", child.stdout())
+    child = nil
+  end
+
+  it("takes away a handler that runs too long, and puts back the one before", function()
+    start(EVENTS, "--limit-time 0.2")
+    t = terminal.open(("%s repl --attach %d"):format(helper.bpfnet, child.pid))
+    t:wait_end("\n" .. PROMPT)
+    local swallow = "while true do pcall(function() while true do end end) end"
+    for _, give in ipairs({ "p:on_event(function() %s end)", "p:tap(function() %s end)",
+      "bpf.every(0.05, function() %s end)", "bpf.after(0, coroutine.wrap(function() %s end))" }) do
+      t:enter((give .. " and nil"):format(swallow))
+      t:wait("ran longer than 0.2 s and was stopped")
+      t:wait("hint: a handler failed, and is not called again")
+      t:enter("'timers: ' .. #attached() .. ' taps: ' .. tostring(p:untap() == p)")
+      t:wait("\"timers: 1 taps: true\"")
+        t:enter("clear = nil for _ = 1, 30 do print() end")
+      t:wait_end("\n" .. PROMPT)
+    end
+    t:key("C-d")
+    t:wait("EXIT 0")
+    assert.are.equal("", child.stderr())
+    counts_on()
+    -- one that fails when the prompt has left
+    start(EVENTS, "--limit-time 0.2")
+    line("n = 0 p:on_event(function() n = n + 1 if n > 50 then while true do end end end)")
+    helper.wait(5, function() return child.stderr():find("was stopped", 1, true) end)
+    assert.is_truthy(child.stderr():find("(a handler failed, and is not called again)", 1, true), child.stderr())
+    counts_on()
+  end)
+
+  it("takes away what handlers have set later, and fails", function()
+    start(EVENTS)
+    t = terminal.open(("%s repl --attach %d"):format(helper.bpfnet, child.pid))
+    t:wait_end("\n" .. PROMPT)
+    t:enter("bpf.after(0, function() bpf.after(0, function() error('inner') end) end) and nil")
+    t:wait("inner\nhint: a handler failed")
+    t:enter("bpf.http{url = 'http://127.0.0.1:1/', on_done = function() error('of http') end} and nil")
+    t:wait("of http\nhint: a handler failed")
+    t:key("C-d")
+    t:wait("EXIT 0")
+    counts_on()
+  end)
+
+  it("keeps memory for the script", function()
+    start(EVENTS, "--limit-mem 24")
+    local eat = "hog = {} for i = 1, 1e6 do hog[i] = ('x'):rep(10000) .. i end"
+    t = terminal.open(("%s repl --attach %d"):format(helper.bpfnet, child.pid))
+    t:wait_end("\n" .. PROMPT)
+    t:enter(eat)
+    t:wait("error: not enough memory")
+    t:enter("p:tap(function() " .. eat .. " end) and nil")
+    t:wait("not enough memory\nhint: a handler failed")
+    t:wait_end("\n" .. PROMPT)
+    t:key("C-d")
+    t:wait("EXIT 0")
+    counts_on()
+  end)
+
+  it("does not end the script by what is meant for the prompt", function()
+    start(EVENTS)
+    for text, expected in pairs({ ["os.exit(3)"] = "os.exit: not at a prompt inside of a script: that would end it",
+      ["bpf.stop()"] = ("hint: Ctrl-D leaves the prompt; `kill -INT %d` ends the script"):format(child.pid),
+      ["_G.it = p:events()"] = "probe:events: not at a prompt inside of a script: its loop would end",
+      ["bpf.run(1)"] = "at the prompt events come by themselves",
+      ["io.read()"] = "nil",
+      ["function f() return 1 + f() end f()"] = "error: stack overflow" }) do
+      local printed = line(text)
+      assert.is_truthy(printed:find(expected, 1, true), text .. ": " .. printed)
+    end
+    line("bpf.after(0, function() bpf.stop() end) local t = bpf.now() while bpf.now() - t < 1e8 do end")
+    -- a session is closed although it has lost what that needs
+    assert.are.equal("nil\n", (line("pcall = nil print(_G.pcall) q = bpf.attach('tcpclose', print)")))
+    assert.are.equal("1\n", (line("#attached()"))) -- the script's timer
+    counts_on()
+  end)
+
+  it("stands a client that is killed at any time", function()
+    start(EVENTS)
+    for i = 1, 12 do
+      helper.sh("(printf 'for i = 1, 1e4 do print(i) end\\np:tap(print)\\n%%s' 'bpf.every(0.001, print)'; sleep 1) |"
+        .. " timeout -s KILL %.2f %s repl --attach %d >/dev/null", 0.02 * i, helper.bpfnet, child.pid)
+    end
+    assert.are.equal("1\n", (line("#attached()")))
+    counts_on()
+  end)
+
   it("does not keep a script going, and says when it has ended", function()
     start("print('attached') io.stdout:flush() bpf.after(1, bpf.stop) bpf.run()")
     local text, status = helper.sh("sleep 3 | timeout 10 %s repl --attach %d", helper.bpfnet, child.pid)

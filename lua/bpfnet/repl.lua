@@ -18,6 +18,10 @@ local pretty = require("bpfnet.pretty")
 local probes = require("bpfnet.repl_probe")
 local texts = require("bpfnet.pretty_text")
 
+-- As they are now: a line may put something else there, and the session has to be closed all the same.
+local error, load, pcall, rawset, setmetatable = error, load, pcall, rawset, setmetatable
+local tostring, xpcall = tostring, xpcall
+
 local repl = {}
 
 local CHUNK = "=prompt"
@@ -29,6 +33,7 @@ local MAX_CHUNK = 1 << 20 -- bytes of an unfinished chunk
 ---@field width? integer columns, default 80
 ---@field out fun(text: string) where what the session says goes
 ---@field above? fun(lines: string[]?) where p:watch() has its table, default bpfnet.terminal's, else `out`
+---@field contain? fun(f: function, ...): boolean, any like pcall; also ends what the time limit has stopped
 ---@field attached? boolean the prompt is in a script that runs: what is made at the prompt stays out of its globals
 
 ---@class bpfnet.repl.Session
@@ -146,6 +151,9 @@ local function run(self, text, f)
   local values = self.probes:during(function()
     return self.made:during(self.guard and function() return self.guard:during(call) end or call)
   end)
+  if not values[1] and not failed then -- no message handler is called for want of memory
+    failed = errors.syntax(errors.message(values[2]), text)
+  end
   if failed and failed.interrupted then
     error("interrupted", 0)
   elseif failed then

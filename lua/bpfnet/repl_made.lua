@@ -4,6 +4,9 @@
 
 local things = require("bpfnet.pretty_things")
 
+-- As they are now: a line may put something else there, and the session has to be closed all the same.
+local next, pairs, pcall, setmetatable, type = next, pairs, pcall, setmetatable, type
+
 local made = {}
 
 local HELD = { Probe = true, Timer = true, Redirect = true, Request = true }

@@ -4,6 +4,9 @@
 local repl_made = require("bpfnet.repl_made")
 local watch = require("bpfnet.watch")
 
+-- As they are now: a line may put something else there, and the session has to be closed all the same.
+local ipairs, pairs, pcall, setmetatable = ipairs, pairs, pcall, setmetatable
+
 local repl_probe = {}
 
 local KEPT, KEPT_BYTES = 1000, 1 << 20
