@@ -552,6 +552,28 @@ describe("completion", function()
     end)
   end)
 
+  it("knows the options that the engine knows, by what it says of one that it doesn't", function()
+    with(nil, function(s)
+      s.enter("q = bpf.load('podnet')")
+      for text, call in pairs({
+        ["bpf.attach('podnet', {"] = function() bpf.attach("podnet", { zzz = 1 }) end,
+        ["q:aggregate{"] = function() bpf.aggregate({ zzz = 1 }) end,
+        ["q:watch{"] = function() require("bpfnet.watch").new(bpf.load("podnet"), { zzz = 1 }) end,
+        ["bpf.redirect{"] = function() bpf.redirect({ zzz = 1 }) end,
+        ["bpf.http{"] = function() bpf.http({ zzz = 1 }) end,
+      }) do
+        local _, message = pcall(call)
+        local said = {}
+        for name in message:match("unknown option \"zzz\" %(known: (.*)%)"):gmatch("[^, ]+") do
+          said[#said + 1] = name
+        end
+        table.sort(said)
+        assert.are.same(said, (select(2, complete(s, text))), text)
+      end
+      s.enter("q = nil")
+    end)
+  end)
+
   it("goes on in a chunk of several lines", function()
     with(nil, function(s)
       s.enter("bpf.attach('tcpclose', {", "filter = {")
