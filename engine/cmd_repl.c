@@ -75,10 +75,11 @@ static const struct prompt_ops prompt_ops = {
 	.complete = on_tab,
 };
 
-static void out(void *arg, const char *text, size_t len)
+static bool out(void *arg, const char *text, size_t len)
 {
 	(void)arg;
 	terminal_write(text, len);
+	return true;
 }
 
 /* After anything of the user's has run: an error that nobody raised, an interrupt that was for it. */

@@ -106,6 +106,14 @@ static void on_out(void *arg, const char *text, size_t len)
 	}
 }
 
+static bool on_session_out(void *arg, const char *text, size_t len)
+{
+	const struct inside *in = arg;
+
+	on_out(arg, text, len);
+	return !in->broken && in->frames.fd >= 0;
+}
+
 static bool on_above(void *arg, const char *const *lines, int n)
 {
 	struct inside *in = arg;
@@ -136,7 +144,7 @@ static void on_drop_time(void *arg)
 
 static void hello(struct inside *in, const struct frame *f)
 {
-	struct session_opts opts = { .out = on_out, .arg = in, .attached = true };
+	struct session_opts opts = { .out = on_session_out, .arg = in, .attached = true };
 	struct frame_hello h;
 	char text[512];
 	struct err err;

@@ -17,16 +17,15 @@ struct session {
 	struct session **box; /* of the function `out`, which may live longer than we do */
 };
 
-/* out(text) */
+/* out(text) -> boolean: somebody gets it */
 static int l_out(lua_State *L)
 {
 	struct session *const *box = lua_touserdata(L, lua_upvalueindex(1));
 	size_t len;
 	const char *text = luaL_checklstring(L, 1, &len);
 
-	if (*box)
-		(*box)->opts.out((*box)->opts.arg, text, len);
-	return 0;
+	lua_pushboolean(L, *box && (*box)->opts.out((*box)->opts.arg, text, len));
+	return 1;
 }
 
 /* A call of a method, as the argument of what calls it under protection. */

@@ -19,8 +19,8 @@ struct session_opts {
 	bool tty; /* a person looks at it */
 	bool colour;
 	int columns;
-	/* Where the session's text goes. */
-	void (*out)(void *arg, const char *text, size_t len);
+	/* Where the session's text goes; false: nobody is there any more. */
+	bool (*out)(void *arg, const char *text, size_t len);
 	void *arg;
 	/* The script runs meanwhile: lines have the time limit of a callback, new names stay with the session. */
 	bool attached;

@@ -189,6 +189,11 @@ describe("bpfnet repl --attach", function()
     helper.wait(5, function() return child.stderr():find("was stopped", 1, true) end)
     assert.is_truthy(child.stderr():find("(a handler failed, and is not called again)", 1, true), child.stderr())
     counts_on()
+    -- at once, before the script knows that it has
+    start(EVENTS, "--limit-time 0.2")
+    line("bpf.after(0, function() while true do end end)")
+    helper.wait(5, function() return child.stderr():find("was stopped", 1, true) end)
+    counts_on()
   end)
 
   it("takes away what handlers have set later, and fails", function()

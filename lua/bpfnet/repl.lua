@@ -31,7 +31,7 @@ local MAX_CHUNK = 1 << 20 -- bytes of an unfinished chunk
 ---@field tty? boolean a person sits there
 ---@field colour? boolean
 ---@field width? integer columns, default 80
----@field out fun(text: string) where what the session says goes
+---@field out fun(text: string): any where what the session says goes; false: nobody is there any more
 ---@field above? fun(lines: string[]?) where p:watch() has its table, default bpfnet.terminal's, else `out`
 ---@field contain? fun(f: function, ...): boolean, any like pcall; also ends what the time limit has stopped
 ---@field attached? boolean the prompt is in a script that runs: what is made at the prompt stays out of its globals
@@ -80,8 +80,9 @@ end
 
 ---Writes a text and the end of its line.
 ---@param text string
+---@return boolean? there false: nobody is there to read it
 function Session:say(text)
-  self.opts.out(text .. "\n")
+  return self.opts.out(text .. "\n")
 end
 
 ---Tells of an error that did not happen in a line of the user's.
@@ -89,10 +90,12 @@ end
 ---@param what string
 function Session:fail(e, what)
   local text = errors.text(errors.syntax(errors.message(e), ""), self, "\n")
-  if self.closed then
-    bpf.log("error", "%s (%s)", text, what) -- of a handler that outlives the session
-  else
-    pcall(self.say, self, text .. "\n" .. self.paint("hint", "hint: " .. what))
+  local ok, there = false, false
+  if not self.closed then
+    ok, there = pcall(self.say, self, text .. "\n" .. self.paint("hint", "hint: " .. what))
+  end
+  if not ok or there == false then -- of a handler that outlives the session, or who sits there
+    bpf.log("error", "%s (%s)", text, what)
   end
 end
 
