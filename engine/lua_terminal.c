@@ -81,6 +81,14 @@ static int l_above(lua_State *L)
 	return 0;
 }
 
+/* terminal.lend(): a child process is about to write there */
+static int l_lend(lua_State *L)
+{
+	(void)L;
+	terminal_lend();
+	return 0;
+}
+
 /* terminal.write(text) */
 static int l_write(lua_State *L)
 {
@@ -95,7 +103,8 @@ int luaopen_bpfnet_terminal(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
 		{ "size", l_size },   { "is_tty", l_is_tty }, { "colour", l_colour },
-		{ "above", l_above }, { "write", l_write },   { NULL, NULL },
+		{ "above", l_above }, { "write", l_write },   { "lend", l_lend },
+		{ NULL, NULL },
 	};
 
 	luaL_newlib(L, functions);

@@ -162,6 +162,19 @@ static void output(const char *data, size_t len)
 		write_pending();
 }
 
+void terminal_lend(void)
+{
+	if (!t.started)
+		return;
+	fflush(stdout);
+	terminal_hide();
+	go_on_behind();
+	t.end = (struct width_place){
+		0
+	}; /* where the child ends is not known: at a line's start, if it is as most */
+	write_pending();
+}
+
 void terminal_write(const char *text, size_t len)
 {
 	if (!t.started) {

@@ -41,6 +41,8 @@ void terminal_set_line(const struct terminal_line *line);
 void terminal_refresh(void);
 /* The line is to be drawn anew. */
 void terminal_hide(void);
+/* A child process is about to write there by itself: nothing is in its way until the next terminal_refresh(). */
+void terminal_lend(void);
 /* An empty screen, but for the block and the line. */
 void terminal_clear(void);
 /* Somebody else has used the terminal: what was shown is lost. */

@@ -296,6 +296,14 @@ describe("the prompt", function()
     t:wait("<1><2><3><4><5>\nbpf> typed")
   end)
 
+  it("draws the line behind what a handler's child process writes", function()
+    repl()
+    enter("n = 0 _ = bpf.every(0.1, function() n = n + 1 if n < 4 then os.execute('echo child '..n) end end) and 1")
+    t:type("typed meanwhile")
+    t:wait("child 3\n")
+    assert.is_truthy(t:wait_end("\nchild 1\nchild 2\nchild 3\nbpf> typed meanwhile"))
+  end)
+
   it("leaves nothing attached, however it ends, and the terminal as it was", function()
     for _, how in ipairs { "C-d", "TERM", "HUP" } do
       local base = os.tmpname()

@@ -29,4 +29,8 @@ function terminal.above(lines) end
 ---@param text string
 function terminal.write(text) end
 
+---Takes the line that is typed, and the block, away at once: for a child process that is about to write to the terminal.
+---They come back before the loop sleeps.
+function terminal.lend() end
+
 return terminal

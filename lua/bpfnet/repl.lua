@@ -47,6 +47,25 @@ local MAX_CHUNK = 1 << 20 -- bytes of an unfinished chunk
 local Session = {}
 Session.__index = Session
 
+local lends
+
+-- What child processes write to the terminal is not seen here: the line that is typed is taken away before, and drawn
+-- behind it.
+local function lend_terminal()
+  local ok, terminal = pcall(require, "bpfnet.terminal")
+  if not ok or lends then
+    return
+  end
+  lends = true
+  for _, place in ipairs({ { os, "execute" }, { io, "popen" } }) do
+    local original = place[1][place[2]]
+    place[1][place[2]] = function(...)
+      terminal.lend()
+      return original(...)
+    end
+  end
+end
+
 ---Begins a session.
 ---@param opts bpfnet.repl.Opts
 ---@return bpfnet.repl.Session
@@ -56,6 +75,9 @@ function repl.new(opts)
   self.env = self.names.env
   self.made = made.new()
   self.probes = probes.new(self)
+  if opts.tty and not opts.attached then
+    lend_terminal()
+  end
   self.guard = opts.attached and guard.new(self) or nil
   self.made.on_new = function(object, class)
     if class == "Probe" then
