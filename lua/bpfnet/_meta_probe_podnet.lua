@@ -71,13 +71,14 @@
 ---@field saddr? string|string[] address or network, "10.0.0.0/8"
 ---@field daddr? string|string[] likewise, of the other end
 ---@field addr? string|string[] likewise, of either
----@field pod? string|string[] "shop/cart-0" or the name alone, with * and ?
+---@field pod? string|string[] "shop/cart-0" or the name alone, with * and ?; "!" before it is all others
 ---@field namespace? string|string[] with * and ?
 ---@field container? string|string[] with * and ?
 ---@field image? string|string[] with * and ?
 ---@field runtime? string|string[] with * and ?
 ---@field sidecar? boolean
 ---@field label? table<string, string> once something tells the labels
+---@field where? string expression over names: pod != nil and not sidecar
 
 ---@class bpf.PodnetOpts: bpf.Opts
 ---@field filter? bpf.PodnetFilter

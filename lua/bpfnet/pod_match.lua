@@ -86,8 +86,12 @@ end
 
 local compiled = setmetatable({}, { __mode = "v" }) -- text -> { test =, words = }
 
+---@class bpfnet.pod_match.Where
+---@field test fun(identity: bpfnet.pod.Identity): boolean
+---@field words table<string, boolean> what it asks for
+
 ---@param text string raises what is wrong with it
----@return { test: fun(identity: bpfnet.pod.Identity): boolean, words: table<string, boolean> }
+---@return bpfnet.pod_match.Where
 function match.where(text)
   local found = compiled[text]
   if not found then

@@ -25,9 +25,10 @@ local FILTERS = {
   comm = { TEXT, "name of the process, 15 bytes of which count" }, ifname = { TEXT },
   saddr = { TEXT, 'address or network, "10.0.0.0/8"' }, daddr = { TEXT, "likewise, of the other end" },
   addr = { TEXT, "likewise, of either" },
-  pod = { TEXT, '"shop/cart-0" or the name alone, with * and ?' }, namespace = { TEXT, "with * and ?" },
+  pod = { TEXT, '"shop/cart-0" or the name alone, with * and ?; "!" before it is all others' }, namespace = { TEXT, "with * and ?" },
   container = { TEXT, "with * and ?" }, image = { TEXT, "with * and ?" }, runtime = { TEXT, "with * and ?" },
   sidecar = { "boolean" }, label = { "table<string, string>", "once something tells the labels" },
+  where = { "string", "expression over names: pod != nil and not sidecar" },
 }
 
 -- Numbers without a name come as numbers.
