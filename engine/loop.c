@@ -47,6 +47,8 @@ static struct {
 	int fd;
 	volatile sig_atomic_t number;
 	bool keep; /* a SIGINT is taken back by and by */
+	volatile sig_atomic_t last; /* the next one ends the process */
+	volatile uint64_t last_ns; /* when that was settled */
 	void (*fn)(void *arg);
 	void *arg;
 } signals = { .fd = -1 };
@@ -288,15 +290,36 @@ void loop_set_sleep_hooks(struct loop *l, void (*before)(void *arg), void (*afte
 
 static const int caught[] = { SIGINT, SIGTERM, SIGHUP };
 
+/*
+ * Who asks for an end once may send two signals: timeout(1) sends one to the process and one to its group, and who is
+ * impatient presses twice. What is printed last would be lost. A signal comes through late, too, when the kernel lets
+ * go of a tracepoint, which takes up to 0.2 s.
+ */
+#define SAME_WISH_NS (500 * NSEC_PER_MSEC)
+
+/* The next signal ends the process, whatever we are doing: its default effect, when the handler returns. */
+static void end_at_once(int number)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(caught); i++)
+		signal(caught[i], SIG_DFL);
+	raise(number);
+}
+
 static void on_signal(int number)
 {
 	int saved = errno;
 	uint64_t one = 1;
 
-	/* The next one ends the process, whatever we are doing. */
-	if (!signals.keep || number != SIGINT || signals.number)
-		for (size_t i = 0; i < ARRAY_SIZE(caught); i++)
-			signal(caught[i], SIG_DFL);
+	if (signals.last) {
+		if (now_ns() - signals.last_ns > SAME_WISH_NS)
+			end_at_once(number);
+		errno = saved;
+		return;
+	}
+	if (!signals.keep || number != SIGINT || signals.number) {
+		signals.last = 1;
+		signals.last_ns = now_ns();
+	}
 	if (number != SIGINT || !signals.number)
 		signals.number = number;
 	if (write(signals.fd, &one, sizeof(one)) < 0)
@@ -332,6 +355,7 @@ int loop_catch_signals(struct loop *l, void (*fn)(void *arg), void *arg, struct 
 	if (signals.fd < 0)
 		return err_sys(err, -errno, "eventfd");
 	signals.number = 0;
+	signals.last = 0;
 	signals.keep = false;
 	signals.fn = fn;
 	signals.arg = arg;
@@ -356,7 +380,7 @@ void loop_clear_signal(struct loop *l)
 	if (!signals.number)
 		return;
 	signals.number = 0;
-	catch_all();
+	signals.last = 0;
 }
 
 int loop_signal(const struct loop *l)

@@ -56,7 +56,7 @@ void loop_set_sleep_hooks(struct loop *loop, void (*before)(void *arg), void (*a
 
 /*
  * Takes SIGINT, SIGTERM and SIGHUP: the first one ends loop_run() and calls fn(arg) in the handler
- * itself (only async-signal-safe things); the second one has its default effect.
+ * itself (only async-signal-safe things); the next one after half a second has its default effect.
  */
 int loop_catch_signals(struct loop *loop, void (*fn)(void *arg), void *arg, struct err *err);
 /* The signal that came, 0 if none. */

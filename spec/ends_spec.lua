@@ -77,11 +77,23 @@ describe("a script", function()
     assert.are.equal(0, status, child.stderr())
   end)
 
-  it("always ends at the second Ctrl-C", function()
+  it("prints its summary also when the signal comes twice, as timeout(1) sends it", function()
+    for _, gap in ipairs { "0", "0.05" } do
+      local status, child = ended([[print(bpf.run()) print("summary")]], function(c)
+        c.kill("INT")
+        os.execute("sleep " .. gap)
+        c.kill("INT")
+      end)
+      assert.are.equal(0, status, child.stderr())
+      assert.are.equal("attached\ninterrupted\nsummary\n", child.stdout())
+    end
+  end)
+
+  it("always ends at a second Ctrl-C after a while", function()
     -- a pattern match can't be interrupted by any hook
     local status = ended([[local _ = ("a"):rep(200):find(("a*"):rep(12) .. "b")]], function(c)
       c.kill("INT")
-      os.execute("sleep 0.3")
+      os.execute("sleep 0.7")
       c.kill("INT")
     end)
     assert.are.equal(130, status)
