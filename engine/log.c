@@ -3,6 +3,7 @@
 #include <string.h>
 #include <bpf/libbpf.h>
 #include "log.h"
+#include "stdio_safe.h"
 #include "util.h"
 
 static enum log_level max_level = LOG_WARN;
@@ -16,7 +17,7 @@ void log_vmsg(enum log_level level, const char *fmt, va_list ap)
 	if (level > max_level)
 		return;
 	/* What the script printed so far belongs before the message. */
-	fflush(stdout);
+	stdio_flush();
 	fprintf(stderr, "bpfnet: %s", prefix[level]);
 	vfprintf(stderr, fmt, ap);
 	fputc('\n', stderr);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include "cmd.h"
 #include "log.h"
+#include "stdio_safe.h"
 #include "util.h"
 #include "version.h"
 
@@ -101,6 +102,7 @@ int main(int argc, char **argv)
 {
 	const struct command *c;
 
+	stdio_begin();
 	log_catch_libbpf();
 	if (argc < 2) {
 		command_overview(stderr);

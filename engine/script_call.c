@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* Calls into the script: protected, with a traceback, and stopped when they take too long. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <lauxlib.h>
 #include "loop.h"
 #include "script_priv.h"
 #include "script_trace.h"
+#include "stdio_safe.h"
 #include "terminal.h"
 #include "util.h"
 
@@ -114,9 +116,20 @@ void script_call_off(struct script *s)
 	arm_stop(s);
 }
 
+/* What is printed gets nowhere any more: ended as by SIGTERM, and stdio_safe.c tells why. */
+static void write_out(struct script *s)
+{
+	static bool ended;
+
+	if (!stdio_flush() || s->session.fn || ended)
+		return;
+	ended = true;
+	raise(SIGTERM);
+}
+
 static void before_sleep(void *arg)
 {
-	fflush(stdout);
+	write_out(arg);
 	terminal_refresh();
 	set_watchdog(arg, 0);
 }
