@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include "cmd.h"
 #include "cmd_help.h"
+#include "modules.h"
+#include "skels.h"
 #include "util.h"
 #include "version.h"
 
@@ -23,8 +25,16 @@ static const char *next_command(const void *arg, int i)
 
 int command_unknown(const char *name)
 {
+	const struct skel *skel = skel_find(name);
 	const char *near = nearest_name(name, next_command, NULL);
 
+	/* BCC's tools are commands of their own, and bpftrace takes code at once. */
+	if (str_eq(name, "-e"))
+		return usage_error("", "expected a command first: bpfnet run -e CODE");
+	if (skel && skel_is_probe(skel))
+		return usage_error("", "\"%s\" is a probe: bpfnet run -e '%s()'", name, name);
+	if (script_find(name))
+		return usage_error("", "\"%s\" is a script: bpfnet run %s", name, name);
 	if (near)
 		return usage_error("", "unknown command \"%s\", did you mean \"%s\"?", name, near);
 	return usage_error("", "unknown command \"%s\"", name);

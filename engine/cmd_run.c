@@ -28,6 +28,7 @@ static int show_script_help(const char *text, const char *end)
 		if (!skip) {
 			const char *body = text + 2 + (len > 2 && text[2] == ' ');
 
+			len -= text[len - 1] == '\r';
 			printf("%.*s\n", len - (int)(body - text), body);
 			any = true;
 		}
@@ -87,15 +88,19 @@ static bool run_leftovers(struct script *s)
  * -e has the short forms (lua/bpfnet/short.lua): put in before the code runs, and told when it is over,
  * for their last tables. False on an error, which script_error() tells.
  */
-static bool short_forms(struct script *s, const char *call)
+static bool short_forms(struct script *s, const char *call, const char *arg)
 {
 	char code[80];
-	int len = snprintf(code, sizeof(code), "require('bpfnet.short').%s()", call);
+	int len = snprintf(code, sizeof(code), "require('bpfnet.short').%s(...)", call);
 
-	return script_load_string(s, code, (size_t)len, "=short forms") && script_run_chunk(s, 0);
+	if (!script_load_string(s, code, (size_t)len, "=short forms"))
+		return false;
+	lua_pushstring(script_state(s), arg);
+	return script_run_chunk(s, 1);
 }
 
-static int report(struct script *s)
+/* hint: what goes behind an error, "" for nothing */
+static int report(struct script *s, const char *hint)
 {
 	if (!script_error(s))
 		return EXIT_OK;
@@ -103,16 +108,20 @@ static int report(struct script *s)
 	if (script_was_interrupted(s) ||
 	    (loop_signal(script_loop(s)) && strstr(script_error(s), "interrupted")))
 		return EXIT_OK;
-	log_msg(LOG_ERROR, "%s", script_error(s));
+	log_msg(LOG_ERROR, "%s%s", script_error(s), hint);
 	return EXIT_FAILED;
 }
+
+/* Who comes from bpftrace can't know. */
+static const char lua_hint[] =
+	"\nhint: CODE is Lua, as in: tcpconnect{ dport = 443 }:count(\"comm\")";
 
 static int run(const struct run_opts *o, const struct source *src, int argc, char **argv)
 {
 	struct inside *inside;
 	struct script *s;
 	struct err err;
-	bool waited = true;
+	bool loaded, waited = true;
 	int status;
 
 	if (script_new(&s, &o->script, &err)) {
@@ -121,24 +130,20 @@ static int run(const struct run_opts *o, const struct source *src, int argc, cha
 	}
 	inside = inside_open(s);
 	script_set_args(s, src->name, argc, argv);
-	if ((!o->code || short_forms(s, "begin")) && run_load_source(s, src) &&
-	    lua_checkstack(script_state(s), argc + LUA_MINSTACK)) {
+	loaded = (!o->code || short_forms(s, "begin", o->code)) && run_load_source(s, src);
+	if (loaded && lua_checkstack(script_state(s), argc + LUA_MINSTACK)) {
 		for (int i = 0; i < argc; i++)
 			lua_pushstring(script_state(s), argv[i]);
 		if (script_run_chunk(s, argc))
 			waited = run_leftovers(s);
 	}
-	status = report(s);
+	status = report(s, o->code && !loaded ? lua_hint : "");
 	if (!waited)
 		status = EXIT_FAILED;
-	if (o->code && status == EXIT_OK && !short_forms(s, "finish"))
-		status = report(s);
+	if (o->code && status == EXIT_OK && !short_forms(s, "finish", NULL))
+		status = report(s, "");
 	inside_close(inside);
 	script_free(s);
-	if ((fflush(stdout) || ferror(stdout)) && status == EXIT_OK) {
-		log_msg(LOG_ERROR, "can't write to standard output (%s)", errno_name(errno));
-		status = EXIT_FAILED;
-	}
 	return status;
 }
 

@@ -7,6 +7,7 @@
 #include "cmd.h"
 #include "cmd_run_opts.h"
 #include "modules.h"
+#include "skels.h"
 #include "util.h"
 
 #define DEFAULT_RING    (8ULL << 20)
@@ -83,7 +84,11 @@ static int no_such_option(const char *command, const char *text, const struct op
 	if (near)
 		return usage_error(command, "unknown option \"%s\", did you mean \"--%s\"?", text,
 				   near);
-	return usage_error(command, "unknown option \"%s\"", text);
+	return usage_error(command,
+			   "unknown option \"%s\" (filters and the like stand in the code: "
+			   "-e 'tcpconnect{ pid = 42, duration = 60 }', or after a script's name: "
+			   "tcplife --pid 42)",
+			   text);
 }
 
 int run_options(struct run_opts *o, const char *command, int argc, char **argv)
@@ -124,6 +129,9 @@ static int no_such_script(const char *command, const char *name)
 	char known[512] = "";
 	size_t len = 0;
 
+	if (skel_find(name) && skel_is_probe(skel_find(name)))
+		return usage_error(command, "\"%s\" is a probe, not a script: bpfnet %s -e '%s()'",
+				   name, command, name);
 	if (near && !strchr(name, '/'))
 		return usage_error(
 			command, "can't open \"%s\" (%s), did you mean the shipped script \"%s\"?",

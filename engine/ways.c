@@ -146,6 +146,7 @@ static int no_way(const struct ways *ways, const char *what, const struct refusa
 						len ? "; " : "", p->hook, why);
 	}
 	err_set(err, -ENOENT, "no way to see '%s' on this kernel (%s)", what, text);
+	err_hint(err, "bpfnet doctor says what to do");
 	return -ENOENT;
 }
 

@@ -105,6 +105,7 @@ describe("bpfnet.args", function()
     assert.are.equal("--json and --csv exclude each other", wrong("--json", "--csv"))
     assert.matches('^unknown option "%-%-" ', wrong("--"))
     assert.are.equal('unexpected argument ""', wrong(""))
+    assert.are.equal('unknown option "-n", did you mean "--namespace" or "--netns"?', wrong("-n", "1"))
   end)
 
   it("ends a program that was called wrongly with one line, a hint and status 2", function()

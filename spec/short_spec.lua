@@ -228,6 +228,33 @@ describe("a mistake in a short form", function()
     fails("tcpconnect(5)", "tcpconnect: expected options like { dport = 443")
   end)
 
+  it("of a name without quotes, and of a comparison that Lua makes, is none that shows everything", function()
+    local function unquoted(code, name)
+      fails(code, ('tcpconnect: there is no variable "%s"\nhint: text stands in quotes: "%s"\n'):format(name, name))
+    end
+    unquoted("tcpconnect{ comm = curl }", "curl")
+    unquoted("tcpconnect{ dport = 443, pid = self, rows = 3 }", "self")
+    unquoted("tcpconnect{ duration = 1, failed }", "failed")
+    unquoted("tcpconnect:count(comm)", "comm")
+    unquoted('tcpconnect:failed():top("latency_ns", daddr)', "daddr")
+    fails("local comm tcpconnect:count(comm)", "tcpconnect: the last argument is nil\nhint: text stands in quotes")
+    local hint = '\nhint: a filter has one "=", as in { pid = 1 }; a condition stands in quotes, as in { "pid == 1" }\n'
+    fails("tcpconnect{ pid == 1 }", "tcpconnect: where: expected a text, got false" .. hint)
+    fails("tcpconnect(pid == 1)",
+      'tcpconnect: expected options like { dport = 443, "error != nil" }, got boolean' .. hint)
+    fails('tcpconnect:count("comm"){ duration = 1 }', "tcpconnect is asked already\nhint: options go inside")
+    fails("tcpconnect:where{ dport = 1 }", "tcpconnect: where: expected a text, got a table\n")
+    fails("tcpconnect",
+      "syntax error near <eof>\nhint: CODE is Lua, as in: tcpconnect{ dport = 443 }:count(\"comm\")\n")
+  end)
+
+  it("is none where a variable without a value was meant", function()
+    local text, status = helper.code([[n = (n or 0) + 1
+      tcpconnect{ dport = port or 47119, duration = 0.01 }
+      tcpclose:slow("10 ms"):count(nil, { duration = 0.01 })]])
+    assert.are.equal(0, status, text)
+  end)
+
   it("leaves what was asked before as it is", function()
     local text = line('local q = tcpconnect{ OURS }; print(pcall(q.where, q, "x")); q:count("comm")',
       traffic("-c 2 echo4"))

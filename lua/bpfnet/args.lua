@@ -137,8 +137,21 @@ local function known_names(options, filters)
   return names
 end
 
+-- BCC's tools have -p and -d: all that may be meant by the letter.
+local function by_letter(text, known)
+  local letter, meant = text:match("^%-(%a)$"), {}
+  for _, name in ipairs(known) do
+    meant[#meant + 1] = letter and name:sub(3, 3) == letter and ('"%s"'):format(name) or nil
+  end
+  return #meant > 0 and table.concat(meant, " or ")
+end
+
 local function no_such_option(text, options, filters)
   local known = known_names(options, filters)
+  local meant = by_letter(text, known)
+  if meant then
+    return ("unknown option \"%s\", did you mean %s?"):format(text, meant)
+  end
   local near = nearest(text, known)
   if near then
     return ("unknown option \"%s\", did you mean \"%s\"?"):format(text, near)

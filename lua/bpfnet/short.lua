@@ -10,6 +10,7 @@
 local ask = require("bpfnet.short_ask")
 local nearest = require("bpfnet.nearest")
 local pod_where = require("bpfnet.pod_where")
+local nothing = require("bpfnet.short_nil")
 
 local short = {}
 
@@ -50,7 +51,10 @@ local function guarded(f)
     if getmetatable(query) ~= Query then
       error('expected a probe with ":", as in tcpconnect:count("comm")', 2)
     end
-    local ok, result = pcall(f, query, ...)
+    local ok, result = pcall(ask.arguments, query, ...)
+    if ok then
+      ok, result = pcall(f, query, ...)
+    end
     if not ok then
       error(result, 2)
     end
@@ -158,7 +162,7 @@ end
 
 ---Asks more of it: filters and options by name, conditions (`where`) as texts. tcpconnect{ dport = 443 }
 Query.__call = guarded(function(query, asked)
-  return derive(query, ask.sort_out(query, asked or {}))
+  return derive(query, ask.sort_out(query, asked == nil and {} or asked))
 end)
 
 ---Only events for which the expression is true, too: tcpclose:where("rx_bytes > 1MiB").
@@ -183,6 +187,7 @@ Query.slow = guarded(function(query, field, limit)
   if limit == nil then
     field, limit = SLOW[query.name], field
   end
+  limit = type(limit) == "string" and limit:gsub("(%d)%s+(%a)", "%1%2") or limit
   if not field or type(limit) ~= "string" and math.type(limit) ~= "integer" then
     ask.fail(query, 'slow: expected a field and how long, like "%s", "10ms"', SLOW[query.name] or "duration_ns")
   end
@@ -311,9 +316,11 @@ function short.install(env)
 end
 
 ---For `bpfnet run -e`, before the code runs: tables are kept up to date on the terminal.
-function short.begin()
+---@param code string
+function short.begin(code)
   in_command = true
   short.install(_G)
+  nothing.watch(_G, code)
 end
 
 local function running()

@@ -3,6 +3,7 @@
 -- is said of mistakes.
 
 local nearest = require("bpfnet.nearest")
+local nothing = require("bpfnet.short_nil")
 
 local ask = {}
 
@@ -58,6 +59,25 @@ function ask.fail(query, format, ...)
   error(("%s: %s"):format(query.name, format:format(...)), 0)
 end
 
+local function unquoted(query, name)
+  ask.fail(query, 'there is no variable "%s"\nhint: text stands in quotes: "%s"', name, name)
+end
+
+---Checks that the last argument, if there is one, is something: an unquoted name is nil.
+---@param query bpfnet.short.Query
+---@param ... any the arguments
+function ask.arguments(query, ...)
+  local n = select("#", ...)
+  if n == 0 or select(n, ...) ~= nil then
+    return
+  end
+  local name = nothing.as_argument()
+  if name then
+    unquoted(query, name)
+  end
+  ask.fail(query, 'the last argument is nil\nhint: text stands in quotes, as in count("comm daddr")')
+end
+
 ---Calls f(...) of the engine, whose errors name the function that was called: here that is not the user's.
 ---@param f function
 ---@return any
@@ -69,6 +89,12 @@ function ask.engine(f, ...)
   return result
 end
 
+-- { pid == 1 } is compared by Lua, before we are asked.
+local function hint_of(value)
+  return type(value) == "boolean" and '\nhint: a filter has one "=", as in { pid = 1 }; a condition stands in quotes, '
+    .. 'as in { "pid == 1" }' or ""
+end
+
 ---Checks the value of an option of the short forms.
 ---@param query bpfnet.short.Query
 ---@param name string
@@ -78,8 +104,8 @@ function ask.check(query, name, value)
   local kind, expected, min = table.unpack(OWN[name])
   local ok = type(value) == kind or kind == "integer" and math.type(value) == "integer"
   if not ok or min and not (value >= min and value < 1e9) then
-    ask.fail(query, "%s: expected %s, got %s", name, expected, type(value) == "string" and ('"%s"'):format(value)
-      or tostring(value))
+    ask.fail(query, "%s: expected %s, got %s%s", name, expected, type(value) == "string" and ('"%s"'):format(value)
+      or type(value) == "table" and "a table" or tostring(value), name == "where" and hint_of(value) or "")
   end
   return value
 end
@@ -120,7 +146,11 @@ function ask.sort_out(query, asked)
   if type(asked) == "string" then
     asked = { asked }
   elseif type(asked) ~= "table" then
-    ask.fail(query, 'expected options like { dport = 443, "error != nil" }, got %s', type(asked))
+    ask.fail(query, 'expected options like { dport = 443, "error != nil" }, got %s%s', type(asked), hint_of(asked))
+  end
+  local name = nothing.in_braces()
+  if name then
+    unquoted(query, name)
   end
   local more = { filter = {}, engine = {}, own = {}, where = {} }
   for key, value in pairs(asked) do

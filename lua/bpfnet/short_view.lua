@@ -69,6 +69,12 @@ end
 
 View.__tostring = View.text
 
+---tcpconnect:count("comm"){ duration = 5 }
+function View:__call()
+  error(('%s is asked already\nhint: options go inside, as in count("comm", { duration = 5 })')
+    :format(self.asked.probe.name), 2)
+end
+
 function View:_lines(which, limit)
   local rows, events = self.tally:rows(which)
   local width = text.screen()
