@@ -4,6 +4,7 @@
 #include <lua.h>
 #include "cmd.h"
 #include "log.h"
+#include "loop.h"
 #include "script.h"
 #include "util.h"
 
@@ -22,7 +23,9 @@ int cmd_doctor(int argc, char **argv)
 	script_set_args(s, "doctor", argc - 1, argv + 1);
 	if (script_load_string(s, code, strlen(code), "=doctor"))
 		script_run_chunk(s, 0);
-	if (script_error(s))
+	if (script_error(s) && loop_signal(script_loop(s)))
+		log_msg(LOG_ERROR, "doctor: interrupted");
+	else if (script_error(s))
 		log_msg(LOG_ERROR, "%s", script_error(s));
 	script_free(s);
 	return EXIT_FAILED;

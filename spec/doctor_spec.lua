@@ -13,6 +13,7 @@ describe("doctor", function()
   it("is right about a user with the capabilities that it names, and no more", function()
     local said = agree.check({ prefix = caps(NEEDED, 1000) })
     assert.are.equal("partly", said.CAP_SYS_ADMIN.ok)
+    assert.is_truthy(said.CAP_SYS_ADMIN.fix:find("^run as root: "), said.CAP_SYS_ADMIN.fix) -- no list that lacks it
     assert.is_true(said.CAP_BPF.ok and said.CAP_PERFMON.ok)
     if not said.tcpconnect.ok then -- no functions here, and tracefs is not mounted
       assert.are.equal(said.tracefs.fix, said.tcpconnect.fix)
@@ -216,6 +217,15 @@ os.execvp(sys.argv[1], sys.argv[1:])
     text, status = helper.sh("%s doctor now", bpfnet)
     assert.are.equal(2, status)
     assert.is_truthy(text:find('unexpected argument "now"', 1, true), text)
+  end)
+
+  it("says in one line that it was interrupted", function()
+    local child = helper.start(bpfnet .. " doctor")
+    os.execute("sleep 0.2")
+    child.kill("INT")
+    assert.are.equal(1, child.wait())
+    assert.are.equal("bpfnet: doctor: interrupted\n", child.stderr())
+    assert.are.equal("", child.stdout())
   end)
 
   it("is a module, too, in the middle of a running loop", function()

@@ -14,6 +14,9 @@ local jobs = {}
 function jobs.split(text)
   text = text:gsub("^.-bpf%.%l+: ", "", 1)
   local message, hint = text:match("^(.-)\nhint: ([^\n]*)")
+  if hint and hint:find("^bpfnet doctor ") then
+    hint = nil -- to ask us
+  end
   return message or text:match("^[^\n]*"), hint
 end
 

@@ -7,13 +7,15 @@ local rights = {}
 
 local MAX_BYTES = 1 << 16
 
--- Numbers of include/uapi/linux/capability.h. `main`: without it nothing can be traced.
+-- Numbers of include/uapi/linux/capability.h. `main`: without it nothing can be traced;
+-- `root_fix`: what to do in place of giving it to the file.
 local CAPABILITIES = {
   { name = "CAP_BPF", bit = 39, main = true, need = "loading programs and maps" },
   { name = "CAP_PERFMON", bit = 38, main = true, need = "programs that read the kernel, tracepoints, kprobes" },
   { name = "CAP_NET_ADMIN", bit = 12, need = "redirect", lack = "redirect can't run" },
   { name = "CAP_SYS_ADMIN", bit = 21, need = "seeing redirects of others, tracefs where it is not mounted, fentry in "
-    .. "modules", lack = "bytes that other processes' redirects carried are not known; functions of modules "
+    .. "modules", root_fix = "run as root: it is most of what root may do, so nothing to give to a file",
+    lack = "bytes that other processes' redirects carried are not known; functions of modules "
     .. "are seen by kprobes" },
   { name = "CAP_SYS_PTRACE", bit = 19, need = "namespaces, executables and descriptors of others' processes",
     lack = "some containers have no name, redirect by process does not work" },
@@ -174,7 +176,7 @@ local function add_capability(add, self, one)
   elseif not self:has(one.name) then
     check.found = "held as part of CAP_SYS_ADMIN"
   end
-  check.fix = check.ok ~= true and self.fix or nil
+  check.fix = check.ok ~= true and (one.root_fix and not self.container and one.root_fix or self.fix) or nil
   add(check)
 end
 

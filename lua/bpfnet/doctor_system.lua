@@ -61,7 +61,8 @@ local WAYS = {
   kretprobe = { need = "functions as they return", config = "CONFIG_KRETPROBES", alternative = true },
   ["kprobe.multi"] = { need = "podnet: a hundred functions at once, in little time",
     config = "CONFIG_FPROBE (5.18)", alternative = true },
-  ["attach cookie"] = { need = "podnet: one program for many functions", config = "5.15", alternative = true },
+  ["attach cookie"] = { need = "podnet: one program for many functions", config = "a kprobe, from 5.15 on",
+    alternative = true },
   sockops = { need = "redirect", config = "CONFIG_CGROUP_BPF" },
   sk_msg = { need = "redirect", config = "CONFIG_BPF_STREAM_PARSER, CONFIG_NET_SOCK_MSG" },
 }
