@@ -194,19 +194,36 @@ static int add_net(struct filter *f, int kind, const char *name, const struct va
 	return 0;
 }
 
+/* A file, or the name of one that `ip netns` made. 0 or -errno */
+static int stat_netns(const char *name, struct stat *st)
+{
+	char path[300];
+
+	if (!stat(name, st))
+		return 0;
+	if (errno != ENOENT || strchr(name, '/'))
+		return -errno;
+	snprintf(path, sizeof(path), "/run/netns/%s", name);
+	return stat(path, st) ? -errno : 0;
+}
+
 static int add_netns(struct filter *f, int kind, const char *name, const struct value *v,
 		     struct err *err)
 {
 	struct stat st;
+	int rc;
 
 	if (v->type == VALUE_STR) {
-		if (stat(v->s, &st))
-			return err_sys(err, -errno, "filter \"%s\": can't find \"%s\"", name, v->s);
+		rc = stat_netns(v->s, &st);
+		if (rc)
+			return err_sys(err, rc, "filter \"%s\": can't find \"%s\"", name, v->s);
 		return filter_add_int(f, kind, st.st_ino, err);
 	}
 	if (v->type != VALUE_INT)
-		return filter_expected(name, "an inode number or a path like /proc/PID/ns/net", v,
-				       err);
+		return filter_expected(
+			name,
+			"an inode number, a name of `ip netns`, or a path like /proc/PID/ns/net", v,
+			err);
 	return add_number(f, kind, name, v, UINT32_MAX, err);
 }
 

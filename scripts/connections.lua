@@ -9,7 +9,7 @@
 --   --pid --uid --comm --port --sport --dport --addr --netns --cgroup --family
 --                       only these; commas between several: --dport 80,443. dport is the
 --                       destination's; addr an address or network; netns and cgroup are
---                       numbers or paths
+--                       numbers or paths, netns also a name of `ip netns`
 --   --pod --namespace --container --sidecar --label
 --                       only of these containers: --pod 'shop/cart-*' (NAMESPACE/NAME or
 --                       NAME, with * and ?), --sidecar, --label app=cart

@@ -10,7 +10,8 @@
 --   --pid --uid --comm --port --sport --dport --addr --netns --cgroup --family
 --                          only these; commas between several: --dport 80,443. sport is
 --                          this host's port, dport the peer's, port either, addr an address
---                          or network of either; netns and cgroup are numbers or paths
+--                          or network of either; netns and cgroup are numbers or paths,
+--                          netns also a name of `ip netns`
 --   --pod --namespace --container --sidecar --label
 --                          only of these containers: --pod 'shop/cart-*' (NAMESPACE/NAME or
 --                          NAME, with * and ?), --sidecar, --label app=cart

@@ -82,6 +82,11 @@ describe("a filter", function()
     assert.are.equal(0, #got) -- traffic has a namespace of its own
     _, got = close_events({ netns = "/proc/self/ns/net", cgroup = helper.cgroup() }, "-n -c 2 echo4")
     assert.are.equal(4, #got)
+    local text, status = helper.sh("ip netns attach filter-spec $$") -- a name of ours
+    assert.are.equal(0, status, text)
+    _, got = close_events({ netns = "filter-spec", cgroup = helper.cgroup() }, "-n -c 2 echo4")
+    helper.sh("ip netns del filter-spec")
+    assert.are.equal(4, #got)
   end)
 
   it("by port takes either side, by sport and dport one", function()

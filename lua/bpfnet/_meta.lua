@@ -13,7 +13,7 @@ local bpf = {}
 ---@field pid? integer|integer[] process that owns the socket
 ---@field tid? integer|integer[] thread that connected or accepted
 ---@field uid? integer|integer[]
----@field netns? integer|string|(integer|string)[] inode number, or a path as "/proc/1/ns/net"
+---@field netns? integer|string|(integer|string)[] inode number, name of `ip netns`, or a path as "/proc/1/ns/net"
 ---@field cgroup? integer|string|(integer|string)[] id, or the path of a cgroup v2 directory
 ---@field family? string|string[] "ipv4", "ipv6"; of packets also "arp"
 ---@field sport? integer|integer[] this host's port

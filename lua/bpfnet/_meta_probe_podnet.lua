@@ -58,7 +58,7 @@
 
 ---@class bpf.PodnetFilter
 ---@field pid? integer|integer[] process that sends it, or on the receiver's socket gets it; 0: not known
----@field netns? integer|string|(integer|string)[] inode number, or a path like "/proc/1/ns/net"
+---@field netns? integer|string|(integer|string)[] inode number, name of `ip netns`, or a path like "/proc/1/ns/net"
 ---@field ifname? string|string[] name of the network device
 ---@field ifindex? integer|integer[] number of the network device
 ---@field mark? integer|integer[] skb->mark

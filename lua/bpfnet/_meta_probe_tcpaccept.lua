@@ -30,7 +30,7 @@
 ---@field pid? integer|integer[] process that owns the socket
 ---@field tid? integer|integer[] thread that connected or accepted
 ---@field uid? integer|integer[] user of that process
----@field netns? integer|string|(integer|string)[] inode number, or a path like "/proc/1/ns/net"
+---@field netns? integer|string|(integer|string)[] inode number, name of `ip netns`, or a path like "/proc/1/ns/net"
 ---@field cgroup? integer|string|(integer|string)[] id, or the path of a cgroup v2 directory
 ---@field family? "ipv4"|"ipv6"|("ipv4"|"ipv6")[] ipv4 (v4-mapped too) or ipv6
 ---@field sport? integer|integer[] port of this host's socket

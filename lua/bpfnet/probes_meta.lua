@@ -20,7 +20,7 @@ local PATH = "integer|string|(integer|string)[]"
 local FILTERS = {
   pid = { NUMBER }, tid = { NUMBER }, uid = { NUMBER }, ifindex = { NUMBER }, mark = { NUMBER }, vlan = { NUMBER },
   sport = { NUMBER }, dport = { NUMBER }, port = { NUMBER, "sport or dport" },
-  netns = { PATH, 'inode number, or a path like "/proc/1/ns/net"' },
+  netns = { PATH, 'inode number, name of `ip netns`, or a path like "/proc/1/ns/net"' },
   cgroup = { PATH, "id, or the path of a cgroup v2 directory" },
   comm = { TEXT, "name of the process, 15 bytes of which count" }, ifname = { TEXT },
   saddr = { TEXT, 'address or network, "10.0.0.0/8"' }, daddr = { TEXT, "likewise, of the other end" },
