@@ -6,6 +6,7 @@
 --   local netns = require("bpfnet.netns")
 --   print(netns.name(ev.netns)) -- "host", "shop/cart-0", "blue", "nginx/1234", or the number
 
+local disk = require("bpfnet.files")
 local pod = require("bpfnet.pod")
 local pod_netns = require("bpfnet.pod_netns")
 
@@ -20,19 +21,6 @@ local processes = { names = {} } -- from number to "COMM/PID"
 -- Generated names say less than a process's: "cni-1f6b2c3d-...", Docker's twelve digits.
 local function is_generated(name)
   return name:find("^cni%-%x+%-%x+%-") ~= nil or name:find("^" .. ("%x"):rep(12) .. "$") ~= nil
-end
-
--- Runs stat on files of the kind nsfs; gives pairs of number and path.
-local function stat(paths)
-  local list = {}
-  local pipe <close> = assert(io.popen(("stat -Lc '%%i %%n' %s 2>/dev/null"):format(paths)))
-  for line in pipe:lines() do
-    local number, path = line:match("^(%d+) (.*)$")
-    if number then
-      list[#list + 1] = { math.tointeger(tonumber(number)), path }
-    end
-  end
-  return list
 end
 
 local function look_at_files()
@@ -67,10 +55,12 @@ end
 
 local function look_at_processes()
   local pids = {}
-  for _, found in ipairs(stat("/proc/[0-9]*/ns/net")) do
-    local number, path = table.unpack(found)
-    pids[number] = pids[number] or {}
-    table.insert(pids[number], math.tointeger(tonumber(path:match("%d+"))))
+  for _, pid in ipairs(disk.list("/proc") or {}) do
+    local number = pid:find("^%d") and disk.inode("/proc/" .. pid .. "/ns/net")
+    if number then
+      pids[number] = pids[number] or {}
+      table.insert(pids[number], math.tointeger(tonumber(pid)))
+    end
   end
   processes = { names = {}, seen_ns = bpf.now() }
   for number, list in pairs(pids) do
@@ -86,8 +76,7 @@ end
 ---first event, when time does not matter.
 function netns.look()
   pod.start()
-  local found = stat("/proc/1/ns/net")[1] or stat("/proc/self/ns/net")[1]
-  host = found and found[1] or 0
+  host = disk.inode("/proc/1/ns/net") or disk.inode("/proc/self/ns/net") or 0
 end
 
 ---Returns the name of a namespace: "host" for that of process 1 (or our own, where we may not look at that), a
@@ -137,8 +126,7 @@ function netns.inode(id)
   if math.type(id) == "integer" then
     return id
   end
-  local found = stat(("'%s'"):format(id:gsub("'", "'\\''")))[1]
-  return found and found[1]
+  return (disk.inode(id))
 end
 
 return netns
