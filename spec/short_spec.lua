@@ -203,6 +203,23 @@ describe("podnet:drops()", function()
   end)
 end)
 
+describe("braces behind failed and drops", function()
+  it("narrow, and hold options", function()
+    local function send()
+      helper.sh("bash -c 'for i in 1 2 3; do echo x >/dev/udp/127.0.0.1/47113; done; echo x >/dev/udp/127.0.0.1/47114'")
+    end
+    local text = line('podnet:drops{ dport = 47113 }:count("dport")', send)
+    assert.are.same({ { DPORT = "47113", COUNT = "3" } }, (last_table(text)))
+    local function refused()
+      helper.sh("bash -c 'for p in 47113 47114; do echo >/dev/tcp/127.0.0.1/$p; done'")
+    end
+    text = line('tcpconnect:failed{ dport = 47114 }:count("dport error")', refused)
+    assert.are.same({ { DPORT = "47114", ERROR = "ECONNREFUSED", COUNT = "1" } }, (last_table(text)))
+    text = line('tcpconnect:failed{ dport = 47114, duration = 1 }', refused, { by_itself = true })
+    assert.are.equal(1, select(2, text:gsub("127.0.0.1:4711%d ", "")))
+  end)
+end)
+
 describe("a mistake in a short form", function()
   local function fails(code, message)
     local text, status = helper.code(code)
@@ -253,6 +270,14 @@ describe("a mistake in a short form", function()
       tcpconnect{ dport = port or 47119, duration = 0.01 }
       tcpclose:slow("10 ms"):count(nil, { duration = 0.01 })]])
     assert.are.equal(0, status, text)
+  end)
+
+  it("of an argument that nobody takes is none that is ignored", function()
+    fails('tcpconnect:where("pid == 1", { duration = 1 })', "tcpconnect: expected at most 1 argument, got 2\n"
+      .. "hint: options stand in the braces, as in tcpconnect{ duration = 60 }\n")
+    fails('tcpconnect({ dport = 1 }, "pid == 1")', "tcpconnect: expected at most 1 argument, got 2\n")
+    fails("podnet:drops{ dprot = 443 }", "probe 'podnet': unknown filter or option \"dprot\"")
+    fails("tcpconnect:failed(5)", "tcpconnect: expected options like { dport = 443")
   end)
 
   it("leaves what was asked before as it is", function()

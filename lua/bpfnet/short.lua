@@ -47,11 +47,12 @@ Query.__name = "bpfnet.short"
 
 -- Raises where the user's own code called.
 local function guarded(f)
+  local most = debug.getinfo(f, "u").nparams - 1
   return function(query, ...)
     if getmetatable(query) ~= Query then
       error('expected a probe with ":", as in tcpconnect:count("comm")', 2)
     end
-    local ok, result = pcall(ask.arguments, query, ...)
+    local ok, result = pcall(ask.arguments, query, most, ...)
     if ok then
       ok, result = pcall(f, query, ...)
     end
@@ -173,10 +174,12 @@ Query.where = guarded(function(query, expression)
 end)
 
 ---Only what failed: connects with an error, connections that no FIN ended, requests without an answer.
+---@param asked? table what would stand in the braces of the probe: tcpconnect:failed{ dport = 443 }
 ---@return bpfnet.short.Query
-Query.failed = guarded(function(query)
+Query.failed = guarded(function(query, asked)
   local condition = FAILED[query.name] or ask.fail(query, "nothing of it fails")
-  return derive(query, ask.sort_out(query, { condition }))
+  local failing = derive(query, ask.sort_out(query, { condition }))
+  return asked == nil and failing or derive(failing, ask.sort_out(failing, asked))
 end)
 
 ---Only what took longer: tcpconnect:slow("10ms"), tcprequest:slow("ttfb_ns", "100ms").
@@ -217,12 +220,14 @@ local function without_unknown(query, conditions)
 end
 
 ---Of podnet: a line for each packet that is dropped, or what is counted of them.
+---@param asked? table what would stand in the braces of the probe: podnet:drops{ dport = 443 }
 ---@return bpfnet.short.Query
-Query.drops = guarded(function(query)
+Query.drops = guarded(function(query, asked)
   if query.name ~= "podnet" then
     ask.fail(query, "only podnet sees drops: podnet:drops()")
   end
-  return without_unknown(query, table.move(LOSS, 1, #LOSS, 1, {}))
+  local dropped = without_unknown(query, table.move(LOSS, 1, #LOSS, 1, {}))
+  return asked == nil and dropped or derive(dropped, ask.sort_out(dropped, asked))
 end)
 
 ---How many, by what: tcpconnect:count("comm daddr").

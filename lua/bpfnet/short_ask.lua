@@ -63,11 +63,16 @@ local function unquoted(query, name)
   ask.fail(query, 'there is no variable "%s"\nhint: text stands in quotes: "%s"', name, name)
 end
 
----Checks that the last argument, if there is one, is something: an unquoted name is nil.
+---Checks that there are not too many arguments, and that the last one is something: an unquoted name is nil.
 ---@param query bpfnet.short.Query
+---@param most integer how many are taken
 ---@param ... any the arguments
-function ask.arguments(query, ...)
+function ask.arguments(query, most, ...)
   local n = select("#", ...)
+  if n > most then
+    ask.fail(query, "expected at most %d argument%s, got %d\nhint: options stand in the braces, as in "
+      .. "%s{ duration = 60 }", most, most == 1 and "" or "s", n, query.name)
+  end
   if n == 0 or select(n, ...) ~= nil then
     return
   end
