@@ -276,6 +276,8 @@ describe("a mistake in a short form", function()
     fails('tcpconnect:where("pid == 1", { duration = 1 })', "tcpconnect: expected at most 1 argument, got 2\n"
       .. "hint: options stand in the braces, as in tcpconnect{ duration = 60 }\n")
     fails('tcpconnect({ dport = 1 }, "pid == 1")', "tcpconnect: expected at most 1 argument, got 2\n")
+    fails('tcpconnect:count("comm", "daddr")', 'tcpconnect: expected options like { every = 5 } at the end, got "daddr"'
+      .. '\nhint: names of fields are one text, as in "comm daddr"\n')
     fails("podnet:drops{ dprot = 443 }", "probe 'podnet': unknown filter or option \"dprot\"")
     fails("tcpconnect:failed(5)", "tcpconnect: expected options like { dport = 443")
   end)

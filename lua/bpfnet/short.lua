@@ -151,6 +151,7 @@ local function measured(query, title, measure, by, opts)
   measure.by = ask.names(query, "by", by)
   local own = query.asked.own
   if opts then
+    ask.options(query, opts)
     local more = ask.sort_out(query, opts)
     if next(more.filter) or next(more.engine) or #more.where > 0 then
       query = derive(query, more)

@@ -143,6 +143,16 @@ function ask.both(from, more)
   return to
 end
 
+---Checks the table of options behind what is counted: count("comm", "daddr") is meant as count("comm daddr").
+---@param query bpfnet.short.Query
+---@param opts any
+function ask.options(query, opts)
+  if type(opts) ~= "table" then
+    ask.fail(query, 'expected options like { every = 5 } at the end, got %s\nhint: names of fields are one text, '
+      .. 'as in "comm daddr"', type(opts) == "string" and ('"%s"'):format(opts) or type(opts))
+  end
+end
+
 ---From what a user writes in braces to filters, options and conditions. Filters are left for the engine to check.
 ---@param query bpfnet.short.Query
 ---@param asked table|string a text is a condition
