@@ -3,10 +3,12 @@
  * bpfnet redirect bench: the same load in two cgroups of its own, one of which a `bpfnet redirect`
  * carries, and over UNIX sockets, in turns. Nothing else on the node is redirected for it.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -50,13 +52,40 @@ static struct row rows[] = {
 	{ .name = "connect, one request, close", .spec = { .kind = LOAD_CHURN, .connections = 4 } },
 };
 
+static const char *const names[] = { "plain", "redirect" };
+
+/* Of one that was killed: its processes are gone with it, its cgroups are not. */
+static void remove_left_behind(const char *root)
+{
+	struct dirent *e;
+	DIR *dir = opendir(root);
+
+	while (dir && (e = readdir(dir))) {
+		char path[4096];
+		int pid;
+
+		if (sscanf(e->d_name, "bpfnet-bench-%d", &pid) != 1 || kill(pid, 0) == 0 ||
+		    errno != ESRCH)
+			continue;
+		for (int i = 0; i < 2; i++) {
+			snprintf(path, sizeof(path), "%.3800s/%.250s/%s", root, e->d_name,
+				 names[i]);
+			rmdir(path);
+		}
+		snprintf(path, sizeof(path), "%.3800s/%.250s", root, e->d_name);
+		rmdir(path);
+	}
+	if (dir)
+		closedir(dir);
+}
+
 static int make_cgroups(struct bench *b, struct err *err)
 {
-	static const char *const names[] = { "plain", "redirect" };
 	int rc = cgroup_path(&b->root, "/", err);
 
 	if (rc)
 		return rc;
+	remove_left_behind(b->root);
 	snprintf(b->parent, sizeof(b->parent), "%s/bpfnet-bench-%d", b->root, (int)getpid());
 	if (mkdir(b->parent, 0755))
 		return err_sys(err, -errno, "%s: can't be made", b->parent);

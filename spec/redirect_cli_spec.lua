@@ -436,6 +436,16 @@ describe("bpfnet redirect", function()
     end)
   end)
 
+  it("measures in cgroups of its own, and removes those of a bench that was killed", function()
+    local root = helper.cgroup():match("^(.*)/")
+    local dead, ours = root .. "/bpfnet-bench-4194300", root .. "/bpfnet-bench-1" -- no process, and one that lives
+    helper.sh("mkdir -p %s/plain %s/redirect %s", dead, dead, ours)
+    local text, code = redirect("bench --rounds 1")
+    assert.are.equal(0, code, text)
+    assert.matches("request and response, 64 B +%d+ +%d+ ", text)
+    assert.are.equal(ours .. "\n", (helper.sh("find %s -maxdepth 1 -name 'bpfnet-bench-*'; rmdir %s", root, ours)))
+  end)
+
   it("explains itself", function()
     local text = helper.sh("%s help redirect", helper.bpfnet)
     assert.is_truthy(text:find("^usage: bpfnet redirect %-%-cgroup PATH"))
