@@ -70,6 +70,9 @@ local function tell(name, stats)
       and "packets were too many to be followed: they are missing (hint: filter)"
       or "sockets were too many to be followed: their owner is unknown")
   end
+  if stats.limited > 0 then
+    bpf.log("warn", "probe '%s': %d events above the rate were left out", name, stats.limited)
+  end
   if stats.malformed > 0 then
     bpf.log("warn", "probe '%s': %d events could not be decoded", name, stats.malformed)
   end
