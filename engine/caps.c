@@ -102,8 +102,10 @@ int caps_check(struct err *err)
 	}
 	if (missing[0]) {
 		err_set(err, -EPERM, "not permitted to trace: lacks %s", missing);
-		err_hint(err, "run as root, or: setcap "
-			      "cap_bpf,cap_perfmon,cap_sys_ptrace,cap_dac_read_search+ep bpfnet");
+		err_hint(
+			err,
+			"run as root, or: setcap "
+			"cap_bpf,cap_perfmon,cap_sys_ptrace,cap_dac_read_search,cap_syslog+ep bpfnet");
 		return -EPERM;
 	}
 	return 0;

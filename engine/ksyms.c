@@ -162,9 +162,9 @@ static void tell_hidden(int rc)
 			"can't read " KSYMS_FILE " (%s): kernel symbols are shown as numbers",
 			errno_name(-rc));
 	else
-		log_msg(LOG_WARN,
-			KSYMS_FILE " hides addresses (hint: kernel.kptr_restrict): kernel "
-				   "symbols are shown as numbers");
+		log_msg(LOG_WARN, KSYMS_FILE
+			" hides addresses (hint: CAP_SYSLOG, kernel.kptr_restrict): kernel "
+			"symbols are shown as numbers");
 }
 
 /* What was there stays if there is no memory for the new list. */

@@ -143,7 +143,7 @@ describe("drop reasons, kernel symbols and stacks", function()
     os.remove(hidden)
     assert.are.equal(0, status, text)
     assert.are.equal("0x1000\n0x1001\n", (text:gsub("[^\n]*kallsyms[^\n]*\n", "", 1)))
-    assert.is_truthy(text:find("/proc/kallsyms hides addresses (hint: kernel.kptr_restrict)", 1, true))
+    assert.is_truthy(text:find("/proc/kallsyms hides addresses (hint: CAP_SYSLOG, kernel.kptr_restrict)", 1, true))
   end)
 
   it("get one clear message each when they are wrong", function()
