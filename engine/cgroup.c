@@ -10,6 +10,7 @@
 #include "util.h"
 
 #define CGROUP2_MAGIC 0x63677270 /* CGROUP2_SUPER_MAGIC */
+#define TMPFS_MAGIC   0x01021994
 
 const char *cgroup_root(void)
 {
@@ -33,6 +34,14 @@ static bool is_cgroup(const char *path)
 	return statfs(path, &fs) == 0 && fs.f_type == CGROUP2_MAGIC;
 }
 
+/* The usual place is taken then, and what is mounted there must not be hidden. */
+static bool v1_is_there(void)
+{
+	struct statfs fs;
+
+	return statfs("/sys/fs/cgroup", &fs) == 0 && fs.f_type == TMPFS_MAGIC;
+}
+
 int cgroup_path(char **out, const char *name, struct err *err)
 {
 	const char *root = cgroup_root();
@@ -41,7 +50,9 @@ int cgroup_path(char **out, const char *name, struct err *err)
 	*out = NULL;
 	if (!root) {
 		err_set(err, -ENOENT, "cgroup v2 is not mounted");
-		err_hint(err, "mount -t cgroup2 none /sys/fs/cgroup");
+		err_hint(err, "mount -t cgroup2 none %s",
+			 v1_is_there() ? "/sys/fs/cgroup/unified (make that directory first)" :
+					 "/sys/fs/cgroup");
 		return -ENOENT;
 	}
 	if (*name == '/' && realpath(name, path) && is_cgroup(path)) {

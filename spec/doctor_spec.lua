@@ -88,6 +88,7 @@ sys.exit(subprocess.run(["unshare", "-m", "sh", "-c", run], cwd=bundle).returnco
     assert.are.equal("partly", said["cgroup v2"].ok)
     assert.is_truthy(said["cgroup v2"].fix:find("mount -t cgroup2", 1, true))
     assert.is_false(said.redirect.ok)
+    assert.are.equal(said["cgroup v2"].fix, said.sockops.fix) -- where v1 is, beside it
     if not said.redirect.why:find("not fit for it", 1, true) then
       assert.are.equal("cgroup v2 is not mounted", said.redirect.why)
     end

@@ -23,14 +23,20 @@ local function read()
   return by_type
 end
 
+---What to do where cgroup v2 is missing. Over /sys/fs/cgroup it would hide what is mounted there of v1.
+---@return string
+function mounts.cgroup_fix()
+  return "mount -t cgroup2 none /sys/fs/cgroup" .. (read().cgroup and "/unified (make that directory first)" or "")
+    .. "; in a container: -v /sys/fs/cgroup:/sys/fs/cgroup:ro"
+end
+
 local function add_cgroup(add, context, by_type)
   local v1, path = by_type.cgroup ~= nil, cgroup.mount()
   local check = { name = "cgroup v2", ok = true, need = "names of containers and pods, filters by cgroup, redirect" }
   if not path then
     check.ok, check.found = "partly", v1 and "only v1 is mounted" or "not mounted"
     check.why = "events have numbers of cgroups that nothing gives a name to"
-    check.fix = "mount -t cgroup2 none /sys/fs/cgroup" .. (v1 and "/unified (make that directory first)" or "")
-      .. "; in a container: -v /sys/fs/cgroup:/sys/fs/cgroup:ro"
+    check.fix = mounts.cgroup_fix()
   else
     check.found = ("%s at %s"):format(v1 and "hybrid (v1 as well)" or "pure", path)
     if not cgroup.is_whole(path) then

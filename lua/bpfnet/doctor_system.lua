@@ -76,7 +76,7 @@ local TRACEFS = { tracepoint = true, syscall = true }
 
 -- What else they need.
 local NOT_THERE = {
-  sockops = { "cgroup v2 is not mounted", "mount -t cgroup2 none /sys/fs/cgroup" },
+  sockops = { "cgroup v2 is not mounted" },
   tracepoint = { "tracefs is not mounted, or can't be read" },
   syscall = { "tracefs is not mounted or can't be read, or the kernel has no CONFIG_FTRACE_SYSCALLS" },
 }
@@ -119,7 +119,7 @@ local function reason(way, use, context)
   if NOT_PERMITTED[way.error] then
     why, fix = not_permitted(way, context)
   elseif way.error == "ENOENT" and NOT_THERE[way.name] then
-    why, fix = table.unpack(NOT_THERE[way.name])
+    why, fix = NOT_THERE[way.name][1], NOT_THERE[way.name][2] or mounts.cgroup_fix()
   end
   if why then
     return why, fix
