@@ -280,6 +280,16 @@ describe("a mistake in a short form", function()
     assert.are.equal(0, status, text)
   end)
 
+  it("that is a pod that is not there is told, and a word that comes too late", function()
+    local text, status = helper.code('tcpconnect{ pod = "no-such-pod-7", duration = 0.01 }:where("pid == 1")')
+    assert.are.equal(0, status, text)
+    assert.are.equal(1, select(2, text:gsub('bpfnet: warning: no such pod: "no%-such%-pod%-7"', "")), text)
+    text = helper.code('tcpconnect{ pod = "no-such-pod-*", duration = 0.01 }')
+    assert.is_nil(text:find("warning", 1, true), text)
+    fails('tcpconnect:count("comm"):slow("1ms")', "what is counted already can't be narrowed\nhint: slow stands before")
+    assert.are.equal("nil\n", (helper.code('print(tcpconnect:count({ duration = 0.01 }).nosuch)'):match("^nil\n")))
+  end)
+
   it("of an argument that nobody takes is none that is ignored", function()
     fails('tcpconnect:where("pid == 1", { duration = 1 })', "tcpconnect: expected at most 1 argument, got 2\n"
       .. "hint: options stand in the braces, as in tcpconnect{ duration = 60 }\n")

@@ -143,6 +143,20 @@ function ask.both(from, more)
   return to
 end
 
+local warned = {} -- each name once
+
+---Says so where a pod is not there: it may come, or be misspelt.
+---@param names? string|string[] the filter `pod`
+function ask.warn_absent(names)
+  for _, name in ipairs(type(names) == "table" and names or { names }) do
+    local absent = type(name) == "string" and not warned[name] and require("bpfnet.pod").absent(name)
+    if absent then
+      warned[name] = true
+      bpf.log("warn", "%s", absent)
+    end
+  end
+end
+
 ---Checks the table of options behind what is counted: count("comm", "daddr") is meant as count("comm daddr").
 ---@param query bpfnet.short.Query
 ---@param opts any

@@ -69,6 +69,15 @@ end
 
 View.__tostring = View.text
 
+-- Words that narrow, which come too late here.
+local NARROWS = { failed = true, slow = true, where = true, drops = true }
+setmetatable(View, { __index = function(_, key)
+  if NARROWS[key] then
+    error(("what is counted already can't be narrowed\nhint: %s stands before, as in "
+      .. 'tcpconnect:failed():count("comm")'):format(key), 2)
+  end
+end })
+
 ---tcpconnect:count("comm"){ duration = 5 }
 function View:__call()
   error(('%s is asked already\nhint: options go inside, as in count("comm", { duration = 5 })')
