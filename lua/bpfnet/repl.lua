@@ -15,6 +15,7 @@ local errors = require("bpfnet.repl_error")
 local guard = require("bpfnet.repl_guard")
 local made = require("bpfnet.repl_made")
 local pretty = require("bpfnet.pretty")
+local nothing = require("bpfnet.short_nil")
 local probes = require("bpfnet.repl_probe")
 local texts = require("bpfnet.pretty_text")
 
@@ -206,6 +207,7 @@ local function enter(self, text)
   self.pending = nil
   self.names:note_locals(chunk)
   self.names:forget_locals()
+  nothing.begin(chunk)
   if f then
     run(self, chunk, f)
   else

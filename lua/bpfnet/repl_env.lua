@@ -10,6 +10,7 @@ local nearest = require("bpfnet.nearest")
 local pretty = require("bpfnet.pretty")
 local pretty_event = require("bpfnet.pretty_event")
 local repl_made = require("bpfnet.repl_made")
+local nothing = require("bpfnet.short_nil")
 local short = require("bpfnet.short")
 local texts = require("bpfnet.pretty_text")
 
@@ -81,6 +82,9 @@ local function index(self)
     end
     if value == nil then
       value = self.short[key]
+    end
+    if value == nil then
+      nothing.note(key)
     end
     return value
   end

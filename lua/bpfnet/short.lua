@@ -327,7 +327,8 @@ end
 function short.begin(code)
   in_command = true
   short.install(_G)
-  nothing.watch(_G, code)
+  nothing.begin(code)
+  nothing.watch(_G)
 end
 
 local function running()

@@ -4,17 +4,29 @@
 
 local nothing = {}
 
-local code = "" -- what `bpfnet run -e` was given
-local missed = {} -- variables that were asked for since the last short form, and are nil
+local code = "" -- what is running: that of `bpfnet run -e`, or a chunk at the prompt
+local missed = {} -- variables of it that were asked for since the last short form, and are nil: a list and a set
 
----Takes note of variables that nobody set.
----@param env table the globals; they have no metatable yet
----@param text string the code that is going to run
-function nothing.watch(env, text)
-  code = text
-  setmetatable(env, { __index = function(_, name)
+---What runs next.
+---@param text string
+function nothing.begin(text)
+  code, missed = text, {}
+end
+
+---Takes note of a variable that nobody set. Handlers may ask for some at every event, so each is kept once, and only
+---if the code has it.
+---@param name any
+function nothing.note(name)
+  if type(name) == "string" and not missed[name] and name:find("^[%a_][%w_]*$") and code:find(name, 1, true) then
+    missed[name] = true
     missed[#missed + 1] = name
-  end })
+  end
+end
+
+---Has the globals tell of each.
+---@param env table the globals; they have no metatable yet
+function nothing.watch(env)
+  setmetatable(env, { __index = function(_, name) nothing.note(name) end })
 end
 
 -- One that stands alone between such characters in the code: `n = (n or 0) + 1` is no mistake.
@@ -22,7 +34,7 @@ local function found(before, behind)
   local names = missed
   missed = {}
   for _, name in ipairs(names) do
-    if type(name) == "string" and code:find(("[%s]%%s*%s%%s*[%s]"):format(before, name, behind)) then
+    if code:find(("[%s]%%s*%s%%s*[%s]"):format(before, name, behind)) then
       return name
     end
   end
