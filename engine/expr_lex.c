@@ -113,6 +113,23 @@ static bool grow(int64_t *value, int64_t by, int64_t add)
 	       !__builtin_add_overflow(*value, add, value);
 }
 
+static bool is_unit(const char *s, size_t len)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
+		if (strlen(units[i].name) == len && memcmp(units[i].name, s, len) == 0)
+			return true;
+	return false;
+}
+
+static size_t word_length(const char *s)
+{
+	size_t len = 0;
+
+	while (is_word(s[len]))
+		len++;
+	return len;
+}
+
 static int apply_unit(struct expr *e, struct token *t, size_t len, int64_t divisor, struct err *err)
 {
 	const char *s = e->text + t->end;
@@ -169,7 +186,7 @@ static int lex_number(struct expr *e, struct token *t, struct err *err)
 	const char *s = e->text + t->at;
 	int64_t divisor = 1;
 	bool fraction = false;
-	size_t unit = 0;
+	size_t unit, blanks;
 
 	t->kind = TOK_INT;
 	if (s[0] == '0' && (s[1] | 32) == 'x')
@@ -184,8 +201,15 @@ static int lex_number(struct expr *e, struct token *t, struct err *err)
 			break;
 	}
 	t->end = (int)(s - e->text);
-	while (is_word(s[unit]))
-		unit++;
+	unit = word_length(s);
+	if (!unit) { /* "10 ms" */
+		blanks = strspn(s, " \t");
+		unit = word_length(s + blanks);
+		if (is_unit(s + blanks, unit))
+			t->end += (int)blanks;
+		else
+			unit = 0;
+	}
 	if (unit)
 		return apply_unit(e, t, unit, divisor, err);
 	if (fraction)

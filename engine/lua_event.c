@@ -197,6 +197,26 @@ static int event_json(lua_State *L)
 	return 1;
 }
 
+/*
+ * [text] -> [text]: "?" for control characters, those of UTF-8 too: names of processes may hold anything, and a terminal
+ * would obey.
+ */
+static void make_harmless(lua_State *L)
+{
+	luaL_Buffer b;
+	size_t len, n = 0;
+	const unsigned char *s = (const unsigned char *)lua_tolstring(L, -1, &len);
+	char *to = luaL_buffinitsize(L, &b, len);
+
+	for (size_t i = 0; i < len; i++) {
+		bool c1 = s[i] == 0xc2 && i + 1 < len && s[i + 1] >= 0x80 && s[i + 1] < 0xa0;
+
+		to[n++] = c1 || s[i] < 0x20 || s[i] == 0x7f ? '?' : (char)s[i];
+		i += c1;
+	}
+	luaL_pushresultsize(&b, n);
+}
+
 /* "tcpclose ts_ns=1 pid=42 comm=curl": the fields in the order of the struct, without the unknown */
 static int event_tostring(lua_State *L)
 {
@@ -224,6 +244,7 @@ static int event_tostring(lua_State *L)
 		luaL_addvalue(&b);
 	}
 	luaL_pushresult(&b);
+	make_harmless(L);
 	return 1;
 }
 

@@ -58,6 +58,9 @@ describe("events", function()
       assert.are.equal(ev.comm, back.comm)
       assert.is_truthy(ev:json():find('"cgroup":' .. ev.cgroup .. ",", 1, true))
     end
+    -- a terminal obeys none of a process's name
+    kept[1].comm = "a\27[2J\nb\xc2\x9b\xc3\xa9"
+    assert.is_truthy(tostring(kept[1]):find(" comm=a?[2J?b?\xc3\xa9 ", 1, true), tostring(kept[1]))
   end)
 
   it("come as arguments by a handler's parameter names, or by fields", function()

@@ -133,6 +133,7 @@ describe("a short form", function()
       { by_itself = true })
     assert.is_true(bpf.now() - began < 10e9)
     assert.matches("tcpconnect, last 0.5 s: %d events\n", text)
+    assert.matches("tcpconnect, all 1.[23] s: 2 events\n", text) -- without letting go
     assert.are.equal("2", last_table(text)[1].COUNT)
   end)
 

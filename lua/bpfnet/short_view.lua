@@ -242,33 +242,38 @@ local function forget(v)
   end
 end
 
----Ends it: nothing is hooked any more, the last table is printed, and what was lost is told on stderr. May be
+-- The last table, or the last two.
+function View:_close_tally()
+  if self.asked.every and self.asked.json then
+    self.tally:collect()
+    self:_print("interval") -- the last, shorter one
+  end
+  self.tally:turn_over()
+  if refresh then
+    io.write(#running == 0 and "\n" or "")
+    stop_refresh()
+  end
+  self:_print("total")
+  if self.tally:lost() > 0 then
+    bpf.log("warn", "%s: %d events could not be counted, so the table is incomplete", self.title, self.tally:lost())
+  end
+end
+
+---Ends it: the last table is printed, nothing is hooked any more, and what was lost is told on stderr. May be
 ---called twice.
 function View:stop()
   if self.ended_ns then
     return
   end
-  self.probe:detach() -- delivers what is on its way, in a callback later
+  self.ended_ns = bpf.now()
   for _, timer in ipairs(self.timers) do
     timer:close()
   end
-  self.ended_ns = bpf.now()
   forget(self)
   if self.tally then
-    if self.asked.every and self.asked.json then
-      self.tally:collect()
-      self:_print("interval") -- the last, shorter one
-    end
-    self.tally:turn_over()
-    if refresh then
-      io.write(#running == 0 and "\n" or "")
-      stop_refresh()
-    end
-    self:_print("total")
-    if self.tally:lost() > 0 then
-      bpf.log("warn", "%s: %d events could not be counted, so the table is incomplete", self.title, self.tally:lost())
-    end
+    self:_close_tally() -- first: letting go takes up to half a second, which nobody asked about
   end
+  self.probe:detach() -- delivers what is on its way, in a callback later
   script.losses(self.probe)
 end
 

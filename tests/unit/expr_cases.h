@@ -210,6 +210,8 @@ static const struct expr_case expr_cases[] = {
 	BOTH("s19 < 0", R(.wide = 1ULL << 63), R(.wide = 1ULL << 62)),
 	/* units */
 	BOTH("duration_ns > 2ms", R(.duration_ns = 2000001), R(.duration_ns = 2000000)),
+	BOTH("duration_ns > 2 ms and true", R(.duration_ns = 2000001), R(.duration_ns = 2000000)),
+	BOTH("duration_ns > 1.5 \t us", R(.duration_ns = 1501), R(.duration_ns = 1500)),
 	BOTH("srtt_us > 2ms", R(.srtt_us = 2001), R(.srtt_us = 2000)),
 	BOTH("2ms < srtt_us", R(.srtt_us = 2001), R(.srtt_us = 2000)),
 	BOTH("drift_ms >= 1.5s", R(.drift_ms = 1500), R(.drift_ms = 1499)),

@@ -68,6 +68,7 @@ static const struct bad bad_texts[] = {
 	{ "duration_ns < 9999999h", AT(15, "\"9999999h\" is too large for 64 bits"), "" },
 	{ "1.5 < pid", AT(1, "\"1.5\" is a number with a fraction, which needs a unit"), "" },
 	{ "15mss < duration_ns", AT(3, "unknown unit \"mss\" (known: ns us ms"), "" },
+	{ "15 mss < duration_ns", AT(4, "expected an operator or the end, got \"mss\""), "" },
 	{ "0.5ns < duration_ns", AT(1, "\"0.5ns\" is not a whole number of nanoseconds"), "" },
 	{ "rx_bytes > 1.5B", AT(12, "\"1.5B\" is not a whole number of bytes"), "" },
 	/* units */
