@@ -100,12 +100,19 @@ local function start(query, probe, title, measure, own)
   })
 end
 
+-- An error that has no line of the user's: its text is all that there is to say.
+local Refusal = { __tostring = function(self) return self.message end }
+
 -- Nothing else was asked for until the loop runs: it prints.
 local function print_pending(query)
   local probe = query.now.pending
   if probe then
     query.now.pending = nil
-    query.now.view = start(query, probe, query.name, nil, query.asked.own)
+    local ok, result = pcall(start, query, probe, query.name, nil, query.asked.own)
+    if not ok then
+      error(setmetatable({ message = tostring(result) }, Refusal))
+    end
+    query.now.view = result
   end
 end
 

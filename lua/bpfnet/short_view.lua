@@ -2,6 +2,7 @@
 -- What runs after a short form: events are printed as lines, or counted and shown as tables, until it is
 -- stopped, its time is over, or the program ends.
 
+local ask = require("bpfnet.short_ask")
 local clock = require("bpfnet.clock")
 local out = require("bpfnet.out")
 local script = require("bpfnet.script")
@@ -199,12 +200,12 @@ function View:_begin_lines()
     write = text.writer(),
   })
   self.probe:on_event(function(ev) writer:row(ev) end)
-  self.probe:attach()
+  ask.engine(self.probe.attach, self.probe)
   writer:header()
 end
 
 function View:_begin_table()
-  self.probe:attach()
+  ask.engine(self.probe.attach, self.probe)
   if self.asked.every then
     self.timers[1] = bpf.every(self.asked.every, function() self:_every() end)
   elseif live_tables and not self.asked.json then

@@ -38,7 +38,7 @@ fuzz() {
 	echo "$name: $(sed -n 's/^stat::number_of_executed_units: *//p' "$out/log") inputs, no crash"
 }
 
-record="record record_kind record_name record_set record_value reasons ksyms ksyms_lines kbtf kbtf_subset patch caps code log err util"
+record="record record_kind record_name record_set record_value reasons ksyms ksyms_lines kbtf kbtf_subset patch caps code log stdio_safe err util"
 # shellcheck disable=SC2086 # a list of words
 fuzz fuzz_record 600 filter filter_packet filter_pod filter_maps globals netdev $record
 # shellcheck disable=SC2086

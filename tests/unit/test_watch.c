@@ -206,18 +206,24 @@ static void nothing(void)
 {
 }
 
+static void napping(void)
+{
+	for (int i = 0; i < 10; i++)
+		usleep(20 * 1000);
+}
+
 static void pausing(void)
 {
 	for (;;)
 		pause();
 }
 
-static int signalled(pid_t pid, int number, int times)
+static int signalled(pid_t pid, int number, int times, int gap_ms)
 {
 	int status;
 
 	for (int i = 0; i < times; i++) {
-		usleep(50 * 1000);
+		usleep((i ? gap_ms : 50) * 1000);
 		kill(pid, number);
 	}
 	CHECK(waitpid(pid, &status, 0) == pid);
@@ -229,15 +235,21 @@ static void asleep(void)
 	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
 
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
-		CHECK_INT(signalled(sleeper(nothing), numbers[i], 1), 0);
+		CHECK_INT(signalled(sleeper(nothing), numbers[i], 1, 0), 0);
 }
 
 static void second_signal(void)
 {
-	int status = signalled(sleeper(pausing), SIGTERM, 2);
+	int status = signalled(sleeper(pausing), SIGTERM, 2, 600);
 
 	CHECK(WIFSIGNALED(status));
 	CHECK_INT(WTERMSIG(status), SIGTERM);
+}
+
+/* Two at once, as timeout(1) sends them. */
+static void doubled_signal(void)
+{
+	CHECK_INT(signalled(sleeper(napping), SIGINT, 4, 20), 0);
 }
 
 static void ignored_signal(void)
@@ -269,7 +281,8 @@ static const struct t_case cases[] = {
 	{ "descriptors that can't be waited for are refused", bad_fd },
 	{ "the first signal ends the run and calls the handler", first_signal },
 	{ "signals wake a sleeping loop", asleep },
-	{ "the second signal has its default effect", second_signal },
+	{ "a signal half a second later has its default effect", second_signal },
+	{ "signals in quick succession are one", doubled_signal },
 	{ "signals that were ignored stay ignored", ignored_signal },
 	{ "a signal after the loop is gone calls nothing", late_signal },
 };
