@@ -264,7 +264,8 @@ void run_tuple_reuse(void)
 
 		option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 		/* another program may have got that port in between; then there is a new one */
-		if (i && bind(fd, (struct sockaddr *)&from, sizeof(from)) < 0 && errno != EADDRINUSE)
+		if (i && bind(fd, (struct sockaddr *)&from, sizeof(from)) < 0 &&
+		    errno != EADDRINUSE)
 			die("bind: %s", strerror(errno));
 		p = pair_of(fd, lfd, &to);
 		getsockname(fd, (struct sockaddr *)&from, &len);
