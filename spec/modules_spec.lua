@@ -105,6 +105,8 @@ describe("bpfnet.args", function()
     assert.are.equal("--json and --csv exclude each other", wrong("--json", "--csv"))
     assert.matches('^unknown option "%-%-" ', wrong("--"))
     assert.are.equal('unexpected argument ""', wrong(""))
+    assert.are.equal('unknown option "--namesp", did you mean "--namespace"?', wrong("--namesp", "x"))
+    assert.matches('^unknown option "%-%-slow" %(known: ', wrong("--slow"))
     assert.are.equal('unknown option "-n", did you mean "--namespace" or "--netns"?', wrong("-n", "1"))
   end)
 

@@ -137,24 +137,29 @@ local function known_names(options, filters)
   return names
 end
 
--- BCC's tools have -p and -d: all that may be meant by the letter.
-local function by_letter(text, known)
-  local letter, meant = text:match("^%-(%a)$"), {}
+-- BCC's tools have -p and -d: all that may be meant by the letter. So is what a longer name begins with.
+local function by_beginning(text, known)
+  local letter = text:match("^%-(%a)$")
+  local begins, meant = letter and "--" .. letter or text:match("^%-%-%a%a.*"), {}
   for _, name in ipairs(known) do
-    meant[#meant + 1] = letter and name:sub(3, 3) == letter and ('"%s"'):format(name) or nil
+    meant[#meant + 1] = begins and name:sub(1, #begins) == begins and ('"%s"'):format(name) or nil
   end
   return #meant > 0 and table.concat(meant, " or ")
 end
 
 local function no_such_option(text, options, filters)
   local known = known_names(options, filters)
-  local meant = by_letter(text, known)
+  local meant = by_beginning(text, known)
   if meant then
     return ("unknown option \"%s\", did you mean %s?"):format(text, meant)
   end
-  local near = nearest(text, known)
+  local words = {}
+  for i, name in ipairs(known) do
+    words[i] = name:sub(3)
+  end
+  local near = nearest((text:gsub("^%-+", "")), words) -- the dashes are no part of what is alike
   if near then
-    return ("unknown option \"%s\", did you mean \"%s\"?"):format(text, near)
+    return ("unknown option \"%s\", did you mean \"--%s\"?"):format(text, near)
   end
   return ("unknown option \"%s\" (known: %s)"):format(text, table.concat(known, ", "))
 end
