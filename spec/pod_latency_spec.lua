@@ -328,6 +328,10 @@ describe("pod_latency", function()
     assert.are.equal(1, status)
     assert.matches('^bpfnet: [%w_]+: no such pod: "%w+/crat%-0"\nhint: there are: [^\n]*'
       .. CART:gsub("%-", "%%-") .. "[^\n]*\n$", text)
+    text = node:run("pod_latency", ("--namespace %sx --container %s --duration 0.1"):format(made.namespace, "app"))
+    assert.is_truthy(text:find(('warning: nothing of the namespace "%sx" is here now; what comes is shown\n'
+      .. "hint: there are: [^\n]*%s"):format(made.namespace, made.namespace)), text)
+    assert.is_falsy(text:find("nothing of the container", 1, true), text)
     text, status = node:run("pod_latency", "--pod a/b/c")
     assert.are.equal(2, status)
     assert.matches('^bpfnet: [%w_]+: pods: "pod": expected "NAMESPACE/NAME" or "NAME", got "a/b/c"\nhint: [^\n]*\n$',

@@ -289,8 +289,20 @@ local function check_pods(names, hint)
   end
 end
 
+local function warn_of_none(filter)
+  for _, word in ipairs({ "namespace", "container" }) do
+    for _, name in ipairs(filter[word] or {}) do
+      local none = require("bpfnet.pod").none(word, name)
+      if none then
+        bpf.log("warn", "%s", none)
+      end
+    end
+  end
+end
+
 ---Reads the script's arguments. What is wrong with them ends the program: one line on stderr, a
----hint, status 2; a pod that is not there likewise, status 1. `--help` that is not the first argument
+---hint, status 2; a pod that is not there likewise, status 1; of a namespace or container of which nothing
+---is there now it warns. `--help` that is not the first argument
 ---(which bpfnet itself answers) names the options and ends it with status 0.
 ---@param argv string[] the global `arg`
 ---@param options? table<string, bpfnet.args.Option> besides the common ones: `--json --csv
@@ -310,6 +322,7 @@ function args.parse(argv, options, filters)
   end
   use_sources(result.labels or {}, hint)
   check_pods(result.filter and result.filter.pod or {}, hint)
+  warn_of_none(result.filter or {})
   return result
 end
 

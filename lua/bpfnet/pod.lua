@@ -259,6 +259,29 @@ function pod.absent(name)
     or "a name with a \"*\" waits for pods to come")
 end
 
+---What to tell a user who has named a namespace, a container or an image of which nothing is there now.
+---@param word "namespace"|"container"|"image"
+---@param name string
+---@return string? message with a hint; nil: there is one, or the name is one that pod.absent() says nothing of
+function pod.none(word, name)
+  if name:find("[*?]") or name:find("^!") then
+    return nil
+  end
+  local spec, there, seen = match.check({ [word] = name }), {}, {}
+  for _, identity in ipairs(pod.list()) do
+    local value = identity[word]
+    if match.matches(identity, spec) then
+      return nil
+    elseif value and not seen[value] then
+      seen[value], there[#there + 1] = true, value
+    end
+  end
+  table.sort(there)
+  local hint = there[1] and "there are: " .. table.concat(there, ", ", 1, math.min(#there, 8))
+  return ("nothing of the %s \"%s\" is here now; what comes is shown\nhint: %s"):format(word, name,
+    hint or "no container that is here has one")
+end
+
 ---The pods that a name means now.
 ---@param name string as in a filter, with * and ?
 ---@return string[] uids raises if there is none

@@ -65,7 +65,7 @@ end
 
 local function load_probe(query)
   local asked = query.asked
-  ask.warn_absent(asked.filter.pod)
+  ask.warn_absent(asked.filter)
   local opts = ask.both(asked.engine, {})
   opts.filter = next(asked.filter) and asked.filter or nil
   opts.where = ask.conjunction(asked.where)

@@ -145,14 +145,18 @@ end
 
 local warned = {} -- each name once
 
----Says so where a pod is not there: it may come, or be misspelt.
----@param names? string|string[] the filter `pod`
-function ask.warn_absent(names)
-  for _, name in ipairs(type(names) == "table" and names or { names }) do
-    local absent = type(name) == "string" and not warned[name] and require("bpfnet.pod").absent(name)
-    if absent then
-      warned[name] = true
-      bpf.log("warn", "%s", absent)
+---Says so where a pod, or all of a namespace or container, is not there: it may come, or be misspelt.
+---@param filter bpf.Filter
+function ask.warn_absent(filter)
+  for _, word in ipairs({ "pod", "namespace", "container" }) do
+    local names = filter[word]
+    for _, name in ipairs(type(names) == "table" and names or { names }) do
+      local pod = type(name) == "string" and not warned[word .. name] and require("bpfnet.pod")
+      local absent = pod and (word == "pod" and pod.absent(name) or word ~= "pod" and pod.none(word, name))
+      if absent then
+        warned[word .. name] = true
+        bpf.log("warn", "%s", absent)
+      end
     end
   end
 end
