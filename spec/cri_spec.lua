@@ -252,7 +252,8 @@ disabled_plugins = [%s]
     os.execute("mkdir " .. folder .. "/www")
     local server = web.nginx(folder, "server { listen unix:plain.sock; } server { listen unix:h2.sock http2; }",
       folder .. "/plain.sock")
-    for socket, message in pairs { h2 = "HTTP status 40%d without a gRPC status: not a gRPC server%?",
+    -- on a busy machine libcurl loses the status each time
+    for socket, message in pairs { h2 = "h2.sock: .*HTTP.*: not a gRPC server%?",
       plain = "plain.sock: Empty reply from server", nosuch = "nosuch.sock: .*[Cc]onnect" } do
       logged = {}
       local s <close> = start { socket = ("%s/%s.sock"):format(folder, socket) }

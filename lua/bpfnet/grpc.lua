@@ -115,8 +115,8 @@ end
 
 -- What libcurl 7.88 says of one in seven calls that are refused while they are being sent: the answer, which
 -- came, is lost. Nothing was done there, so the call may be made again.
-local function is_lost(self, status, err)
-  return not status and err and err:find("HTTP/?2") and self.tries < TRIES
+local function is_lost(status, err)
+  return not status and err and err:find("HTTP/?2") ~= nil
 end
 
 local function send(call, self)
@@ -140,8 +140,11 @@ local function send(call, self)
     end,
     on_done = function(status, got, trailers, err)
       local message, code = outcome(status, got, trailers, err)
-      if is_lost(self, status, err) then
+      local lost = is_lost(status, err)
+      if lost and self.tries < TRIES then
         return send(call, self)
+      elseif lost then
+        message = err .. ", each time: not a gRPC server?"
       elseif not message and not self.is_between() then
         message = "the last answer is cut off"
       end
