@@ -306,7 +306,7 @@ volatile __u64 sweep_after_ns = 500000000;
 SEC("iter/bpf_map_elem")
 int sweep_packets(struct bpf_iter__bpf_map_elem *ctx)
 {
-	__u64 now = bpf_ktime_get_ns(), *key = ctx->key, skb;
+	__u64 now = bpf_ktime_get_ns(), *key = ctx->key, *first, skb;
 	struct packet *p = ctx->value;
 
 	if (!key || !p || (__s64)(now - p->facts.ts_ns) < (__s64)sweep_after_ns)
@@ -317,7 +317,10 @@ int sweep_packets(struct bpf_iter__bpf_map_elem *ctx)
 		return 0;
 	if (!p->track.ended)
 		packet_lost(p, true);
-	bpf_map_delete_elem(&heads, &p->track.head);
+	/* its memory may be another packet's by now, whose clones look for that one */
+	first = bpf_map_lookup_elem(&heads, &p->track.head);
+	if (first && *first == skb)
+		bpf_map_delete_elem(&heads, &p->track.head);
 	bpf_map_delete_elem(&packets, &skb);
 	return 0;
 }
