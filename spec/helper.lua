@@ -99,7 +99,11 @@ function helper.start(command)
     p:close()
     return status
   end
-  return child
+  -- A test that failed has left it: closing the pipe would wait for it, for ever if it waits for a word of ours. What
+  -- was made last is finalized first, so the pipe is closed after this.
+  return setmetatable(child, { __gc = function()
+    if not child.status() then child.kill("KILL") end
+  end })
 end
 
 -- What the kernel has: kind and id, as "map 42", to true.

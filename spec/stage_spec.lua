@@ -22,7 +22,7 @@ local function caller(calls)
   os.remove(go)
   local child = helper.start(("perl -e 'select(undef, undef, undef, 0.01) until -e \"%s\";"
     .. " getppid() for 1 .. %d'"):format(go, calls))
-  helper.wait(5, function()
+  helper.wait(30, function()
     return (helper.read("/proc/" .. child.pid .. "/comm") or ""):find("perl")
   end)
   function child.go() io.open(go, "w"):close() end
