@@ -6,7 +6,7 @@
 #include "expr_priv.h"
 #include "util.h"
 
-static const struct {
+static const struct unit {
 	const char *name;
 	enum expr_unit unit;
 	int64_t factor;
@@ -113,12 +113,12 @@ static bool grow(int64_t *value, int64_t by, int64_t add)
 	       !__builtin_add_overflow(*value, add, value);
 }
 
-static bool is_unit(const char *s, size_t len)
+static const struct unit *find_unit(const char *s, size_t len)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
 		if (strlen(units[i].name) == len && memcmp(units[i].name, s, len) == 0)
-			return true;
-	return false;
+			return &units[i];
+	return NULL;
 }
 
 static size_t word_length(const char *s)
@@ -133,30 +133,27 @@ static size_t word_length(const char *s)
 static int apply_unit(struct expr *e, struct token *t, size_t len, int64_t divisor, struct err *err)
 {
 	const char *s = e->text + t->end;
+	const struct unit *unit = find_unit(s, len);
 	__int128 value;
 
-	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
-		if (strlen(units[i].name) != len || memcmp(units[i].name, s, len) != 0)
-			continue;
-		value = (__int128)t->i * units[i].factor;
-		t->unit = units[i].unit;
-		t->end += (int)len;
-		if (value % divisor)
-			return bad_token(e, t,
-					 t->unit == UNIT_TIME ?
-						 "not a whole number of nanoseconds" :
-						 "not a whole number of bytes",
-					 err);
-		value /= divisor;
-		if (value != (int64_t)value)
-			return bad_token(e, t, "too large for 64 bits", err);
-		t->i = (int64_t)value;
-		return 0;
-	}
-	return expr_error(
-		e, err, t->end,
-		"unknown unit \"%.*s\" (known: ns us ms s m h, B KiB MiB GiB TiB kB MB GB)",
-		len < 20 ? (int)len : 20, s);
+	if (!unit)
+		return expr_error(
+			e, err, t->end,
+			"unknown unit \"%.*s\" (known: ns us ms s m h, B KiB MiB GiB TiB kB MB GB)",
+			len < 20 ? (int)len : 20, s);
+	value = (__int128)t->i * unit->factor;
+	t->unit = unit->unit;
+	t->end += (int)len;
+	if (value % divisor)
+		return bad_token(e, t,
+				 t->unit == UNIT_TIME ? "not a whole number of nanoseconds" :
+							"not a whole number of bytes",
+				 err);
+	value /= divisor;
+	if (value != (int64_t)value)
+		return bad_token(e, t, "too large for 64 bits", err);
+	t->i = (int64_t)value;
+	return 0;
 }
 
 static int lex_hex(struct expr *e, struct token *t, struct err *err)
@@ -205,7 +202,7 @@ static int lex_number(struct expr *e, struct token *t, struct err *err)
 	if (!unit) { /* "10 ms" */
 		blanks = strspn(s, " \t");
 		unit = word_length(s + blanks);
-		if (is_unit(s + blanks, unit))
+		if (find_unit(s + blanks, unit))
 			t->end += (int)blanks;
 		else
 			unit = 0;
