@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -100,6 +101,17 @@ static inline int t_judge(const char *name, int status)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : T_FAILED;
 }
 
+static inline void t_start_case(const struct t_case *c)
+{
+	setpgid(0, 0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	t_name = c->name;
+	alarm(T_SECONDS);
+	c->fn();
+	exit(0);
+}
+
+/* A case has a process group, so that children which a failed check has left end with it. */
 static inline int t_run_case(const struct t_case *c)
 {
 	int status;
@@ -107,16 +119,13 @@ static inline int t_run_case(const struct t_case *c)
 
 	fflush(stdout);
 	pid = fork();
-	if (pid == 0) {
-		t_name = c->name;
-		alarm(T_SECONDS);
-		c->fn();
-		exit(0);
-	}
+	if (pid == 0)
+		t_start_case(c);
 	if (pid < 0 || waitpid(pid, &status, 0) != pid) {
 		perror("fork");
 		return T_FAILED;
 	}
+	kill(-pid, SIGKILL);
 	return t_judge(c->name, status);
 }
 
