@@ -38,8 +38,7 @@ local function watch(on_event, fields, count, command)
     end)
   local child = helper.start(node:command(command))
   local last, since = -1, bpf.now()
-  local timer
-  timer = bpf.every(0.05, function()
+  local timer <close> = bpf.every(0.05, function()
     if seen ~= last then last, since = seen, bpf.now() end
     if bpf.now() - since > (seen >= count and 1 or 10) * 1e9 then bpf.stop() end
   end)

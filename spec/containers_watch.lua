@@ -73,20 +73,18 @@ end
 ---Lets events come until there are so many, or for so long; then for a moment, so that one too many would
 ---be seen.
 function Watch:settle(events, seconds)
-  local timer
-  timer = bpf.every(0.02, function()
-    if self.events >= events then
-      timer:close()
-      bpf.after(0.3, bpf.stop)
-    end
+  local enough
+  local timer <close> = bpf.every(0.02, function()
+    if self.events >= events and not enough then enough = bpf.after(0.3, bpf.stop) end
   end)
-  bpf.run(seconds or watch.guest and 60 or 10)
+  bpf.run(seconds or watch.guest and 120 or 20)
   timer:close()
+  if enough then enough:close() end
 end
 
 ---Lets events come until f() says so.
 function Watch:until_true(seconds, f)
-  local timer = bpf.every(0.1, function()
+  local timer <close> = bpf.every(0.1, function()
     if f() then bpf.stop() end
   end)
   bpf.run(seconds)

@@ -11,6 +11,9 @@ helper.out = helper.root .. "/.output"
 helper.bpfnet = helper.out .. "/bpfnet"
 helper.traffic = helper.out .. "/tests/traffic"
 
+-- A machine that is busy, or emulated, takes its time: by so much all waiting is longer than it has to be.
+local PATIENCE = (os.getenv("VMRUN") or "") ~= "" and 5 or 3
+
 ---Runs a shell command.
 ---@return string output standard output and error together
 ---@return integer status exit status, or 128 and the signal's number
@@ -41,9 +44,9 @@ function helper.same_list(expected, got)
   end
 end
 
----Runs `bpfnet run ARGS`, at most a minute: a guest on a busy machine takes its time.
+---Runs `bpfnet run ARGS`, at most for minutes.
 function helper.run(args)
-  return helper.sh("timeout 60 %s run %s", helper.bpfnet, args)
+  return helper.sh("timeout %d %s run %s", 30 * PATIENCE, helper.bpfnet, args)
 end
 
 ---Runs code in a bpfnet of its own.
@@ -51,8 +54,9 @@ function helper.code(code, options)
   return helper.run((options or "") .. " -e " .. helper.quote(code))
 end
 
----Waits until f() gives something true, at most `seconds`; returns that.
+---Waits until f() gives something true, at most `seconds`, longer where machines are slow; returns that.
 function helper.wait(seconds, f)
+  seconds = seconds * PATIENCE
   local deadline = bpf.now() + seconds * 1e9
   repeat
     local value = f()
@@ -93,9 +97,9 @@ function helper.start(command)
   function child.status()
     return tonumber((helper.read(base .. ".status") or ""):match("%d+"))
   end
-  -- Exit status, after at most a minute.
+  -- Exit status, after at most some minutes.
   function child.wait()
-    local status = helper.wait(60, child.status)
+    local status = helper.wait(30, child.status)
     p:close()
     return status
   end

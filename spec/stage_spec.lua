@@ -100,12 +100,12 @@ describe("where", function()
     local p = load(child, { where = "ts_ns % 2 == 0", buffer = 1 << 26 }, function(cookie) end) -- luacheck: ignore
     p:attach()
     local changes = 0
-    local changer = bpf.every(0.004, function()
+    local changer <close> = bpf.every(0.004, function()
       changes = changes + 1
       p:where(changes % 2 == 0 and "ts_ns % 2 == 0" or "not (ts_ns % 2 == 0)")
     end)
     child.go()
-    local done = bpf.every(0.1, function()
+    local done <close> = bpf.every(0.1, function()
       if not helper.read("/proc/" .. child.pid .. "/comm") then bpf.stop() end
     end)
     bpf.run(20)
@@ -342,8 +342,8 @@ describe("an aggregation in the kernel", function()
         assert.are.equal(0, agg.overflow)
       end
     end
-    local taker = bpf.every(0.01, take)
-    local stopper = bpf.every(0.1, function()
+    local taker <close> = bpf.every(0.01, take)
+    local stopper <close> = bpf.every(0.1, function()
       if not helper.read("/proc/" .. children[1].pid .. "/comm")
         and not helper.read("/proc/" .. children[2].pid .. "/comm") then bpf.stop() end
     end)
