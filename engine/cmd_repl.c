@@ -199,7 +199,7 @@ static void end(struct repl *r)
 		prompt_pause(r->prompt);
 	inside_close(r->inside);
 	session_free(r->session);
-	tracer_drain(script_tracer(r->script));
+	tracer_drain_last(script_tracer(r->script));
 	handler_errors_free(r->errors);
 	prompt_free(r->prompt);
 	script_free(r->script);

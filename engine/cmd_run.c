@@ -80,7 +80,7 @@ static bool run_leftovers(struct script *s)
 	if (rc)
 		log_msg(LOG_ERROR, "can't wait for events (%s)", errno_name(-rc));
 	else if (end == LOOP_INTERRUPTED)
-		tracer_drain(script_tracer(s));
+		tracer_drain_last(script_tracer(s));
 	return !rc;
 }
 

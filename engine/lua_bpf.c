@@ -35,8 +35,11 @@ const char *lua_run_loop(lua_State *L, double seconds, const char *where)
 	script_set_ran(s);
 	outer = script_set_callback_state(s, L);
 	rc = loop_run(script_loop(s), seconds < 0 ? -1 : (int64_t)(seconds * 1e9), &end);
-	if (!rc && (end == LOOP_TIMEOUT || end == LOOP_INTERRUPTED))
+	/* A session's own loop goes on delivering after an interrupt. */
+	if (!rc && end == LOOP_TIMEOUT)
 		tracer_drain(script_tracer(s));
+	else if (!rc && end == LOOP_INTERRUPTED && !script_is_session(s))
+		tracer_drain_last(script_tracer(s));
 	script_set_callback_state(s, outer);
 	if (rc == -EBUSY)
 		luaL_error(L, "%s: the loop is already running: not from inside a callback", where);

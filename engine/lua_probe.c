@@ -35,6 +35,12 @@ static void tell_drops(struct lprobe *lp)
 			"probe '%s': %llu events lost, the ring was full (hint: filter, "
 			"give fields=, or a larger --buffer)",
 			probe_name(lp->probe), (unsigned long long)n);
+	n = probe_new_left(lp->probe);
+	if (n)
+		log_msg(LOG_WARN,
+			"probe '%s': %llu events lost, their handler had not come to them %d s after the end",
+			probe_name(lp->probe), (unsigned long long)n,
+			(int)(TRACER_LAST_NS / NSEC_PER_SEC));
 	n = lp->unread - lp->unread_told;
 	lp->unread_told = lp->unread;
 	if (n)
@@ -250,6 +256,14 @@ static int l_attach(lua_State *L)
 	return 1;
 }
 
+static void drain(struct script *s)
+{
+	if (loop_signal(script_loop(s)))
+		tracer_drain_last(script_tracer(s));
+	else
+		tracer_drain(script_tracer(s));
+}
+
 /* p:detach() -> p; what it had sent before is delivered first */
 static int l_detach(lua_State *L)
 {
@@ -258,7 +272,7 @@ static int l_detach(lua_State *L)
 	probe_detach(lp->probe);
 	loop_timer_stop(lp->housekeeping);
 	if (!loop_is_running(script_loop(lp->script)))
-		tracer_drain(script_tracer(lp->script));
+		drain(lp->script);
 	tell_drops(lp);
 	release(L, lp);
 	lua_settop(L, 1);

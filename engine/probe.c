@@ -310,7 +310,7 @@ void probe_stats(const struct probe *p, struct probe_stats *stats)
 
 	read_tally(p, &tally);
 	stats->events = p->delivered;
-	stats->dropped = tally.dropped;
+	stats->dropped = tally.dropped + p->left;
 	stats->filtered = tally.filtered + p->judged[VERDICT_FILTERED] + p->unwanted;
 	stats->untracked = tally.untracked;
 	stats->sampled = tally.sampled + p->judged[VERDICT_SAMPLED];
@@ -339,6 +339,19 @@ uint64_t probe_new_drops(struct probe *p)
 	n = tally.dropped - p->drops_told;
 	p->drops_told = tally.dropped;
 	return n;
+}
+
+uint64_t probe_new_left(struct probe *p)
+{
+	uint64_t n = p->left - p->left_told;
+
+	p->left_told = p->left;
+	return n;
+}
+
+void probe_leave(struct probe *p)
+{
+	p->left++;
 }
 
 void probe_deliver(struct probe *p, const void *event, size_t size)

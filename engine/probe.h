@@ -38,7 +38,7 @@ struct probe_opts {
 
 struct probe_stats {
 	uint64_t events; /* delivered */
-	uint64_t dropped; /* no room in the ring */
+	uint64_t dropped; /* no room in the ring, or no time at the end */
 	uint64_t filtered; /* by filter and where, in the kernel */
 	uint64_t sampled; /* of connections that the sample leaves out */
 	uint64_t limited; /* above the rate */
@@ -104,9 +104,12 @@ void probe_detach(struct probe *probe);
 void probe_stats(const struct probe *probe, struct probe_stats *stats);
 /* Delivers what waits in the probe's own ring, if it has one. */
 void probe_drain(struct probe *probe);
-/* Drops not told yet, for a message; told from then on. */
+/* Drops of the ring, and by probe_leave(), that are not told yet, for a message; told from then on. */
 uint64_t probe_new_drops(struct probe *probe);
+uint64_t probe_new_left(struct probe *probe);
 /* Hands a record to the sink, as from the ring. */
 void probe_deliver(struct probe *probe, const void *event, size_t size);
+/* Counts it as dropped instead. */
+void probe_leave(struct probe *probe);
 
 #endif

@@ -42,6 +42,7 @@ struct probe {
 	void *arg;
 	bool (*wants)(void *arg, const void *event);
 	uint64_t delivered;
+	uint64_t left, left_told; /* came too late to be delivered, see tracer_drain_last() */
 	uint64_t unwanted; /* filtered by it */
 	uint64_t malformed;
 	uint64_t judged[VERDICT_AGGREGATED + 1]; /* injected events, by verdict */

@@ -40,6 +40,7 @@ struct ring {
 	uint64_t batch;
 	volatile struct wakeup *wakeups;
 	bool reading;
+	bool enough;
 	bool low_latency;
 	/* Looking by itself: */
 	uint64_t look_ns; /* the last look that found an end */
@@ -243,7 +244,8 @@ int ring_consume(struct ring *r, int max, ring_fn fn, void *arg)
 	if (r->reading)
 		return 0;
 	r->reading = true;
-	while (n < max && (rec = next_record(r, &end, &len))) {
+	r->enough = false;
+	while (n < max && !r->enough && (rec = next_record(r, &end, &len))) {
 		give(r, rec, len, fn, arg);
 		n++;
 		/* after fn, which reads the record where it lies */
@@ -252,6 +254,11 @@ int ring_consume(struct ring *r, int max, ring_fn fn, void *arg)
 	}
 	ring_end_round(r);
 	return n;
+}
+
+void ring_enough(struct ring *r)
+{
+	r->enough = true;
 }
 
 bool ring_is_reading(const struct ring *r)

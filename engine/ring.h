@@ -30,10 +30,11 @@ int ring_wakeups_fd(const struct ring *ring);
 /* At once for every event (true), or at most once in 20 ms with the reader looking by itself. */
 void ring_set_low_latency(struct ring *ring, bool low_latency);
 /*
- * Gives up to `max` records to fn, none from inside fn. Returns how many; less: it is empty. One of
- * 64 KiB or more comes without data.
+ * Gives up to `max` records to fn, none from inside fn. Returns how many; less: it is empty, or fn has called
+ * ring_enough(). One of 64 KiB or more comes without data.
  */
 int ring_consume(struct ring *ring, int max, ring_fn fn, void *arg);
+void ring_enough(struct ring *ring);
 /* Where the newest record of now ends, and whether the reader has come that far. */
 uint64_t ring_end(const struct ring *ring);
 bool ring_has_read(const struct ring *ring, uint64_t end);

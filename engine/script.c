@@ -7,6 +7,7 @@
 #include "lua_coroutine.h"
 #include "loop.h"
 #include "lua_bpf.h"
+#include "lua_os.h"
 #include "modules.h"
 #include "script_priv.h"
 #include "script_trace.h"
@@ -82,6 +83,11 @@ void script_set_session(struct script *s, const struct script_session *session)
 	loop_keep_catching(s->loop);
 }
 
+bool script_is_session(const struct script *s)
+{
+	return s->session.fn;
+}
+
 void script_forget_interrupt(struct script *s)
 {
 	s->interrupted = s->told = false;
@@ -149,6 +155,7 @@ static int open_libraries(lua_State *L)
 {
 	luaL_openlibs(L);
 	coroutine_install(L);
+	lua_os_install(L);
 	modules_install(L);
 	lua_bpf_install(L);
 	return 0;

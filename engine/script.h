@@ -83,6 +83,7 @@ struct script_session {
 };
 
 void script_set_session(struct script *script, const struct script_session *session);
+bool script_is_session(const struct script *script);
 /* An interrupt is over: Lua code and loops run again. */
 void script_forget_interrupt(struct script *script);
 /* One bpf.run() tells the script of an interrupt, the next one raises. */

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "kbtf.h"
+#include "loop.h"
 #include "probe.h"
 #include "pump.h"
 #include "socks.h"
@@ -15,6 +16,7 @@ struct tracer {
 	uint64_t ring_bytes;
 	struct ring *ring;
 	struct pump *pump;
+	uint64_t leave_ns; /* what is delivered after this time is not; 0: none */
 	tracer_guard guard;
 	void *guard_arg;
 	struct socks *socks;
@@ -57,15 +59,6 @@ void tracer_set_guard(struct tracer *t, tracer_guard guard, void *arg)
 	t->guard_arg = arg;
 }
 
-static void dispatch(void *arg, uint32_t number, const void *data, size_t size)
-{
-	struct probe *p = tracer_probe(arg, number);
-
-	/* Closed probes leave events behind. */
-	if (p)
-		probe_deliver(p, data, size);
-}
-
 struct round {
 	struct tracer *tracer;
 	struct ring *ring;
@@ -73,11 +66,29 @@ struct round {
 	int n;
 };
 
+static void dispatch(void *arg, uint32_t number, const void *data, size_t size)
+{
+	struct round *r = arg;
+	struct tracer *t = r->tracer;
+	struct probe *p = tracer_probe(t, number);
+
+	/* Closed probes leave events behind. */
+	if (!p)
+		return;
+	if (t->leave_ns && now_ns() > t->leave_ns)
+		probe_leave(p);
+	else
+		probe_deliver(p, data, size);
+	/* A slow handler's round would take long: the loop is to see the signal now. */
+	if (!t->leave_ns && loop_signal(t->loop))
+		ring_enough(r->ring);
+}
+
 static void run_round(void *arg)
 {
 	struct round *r = arg;
 
-	r->n = ring_consume(r->ring, r->max, dispatch, r->tracer);
+	r->n = ring_consume(r->ring, r->max, dispatch, r);
 }
 
 /* A round that an error ended counts as one that found no more: nobody goes on at once. */
@@ -140,6 +151,13 @@ void tracer_drain(struct tracer *t)
 	for (int i = 0; i < MAX_PROBES; i++)
 		if (t->probes[i])
 			probe_drain(t->probes[i]);
+}
+
+void tracer_drain_last(struct tracer *t)
+{
+	t->leave_ns = now_ns() + TRACER_LAST_NS;
+	tracer_drain(t);
+	t->leave_ns = 0;
 }
 
 int tracer_add_probe(struct tracer *t, struct probe *probe, struct err *err)

@@ -40,6 +40,9 @@ void tracer_drop_ring(struct ring *ring, struct pump *pump);
 void tracer_look(struct tracer *tracer);
 /* Delivers all that waits in any ring now. */
 void tracer_drain(struct tracer *tracer);
+/* The same when an end is wished for: who waits for it gets it, so after this time the rest is counted as dropped. */
+#define TRACER_LAST_NS (2 * NSEC_PER_SEC)
+void tracer_drain_last(struct tracer *tracer);
 
 /* A number for the probe's events, or -E2BIG. */
 int tracer_add_probe(struct tracer *tracer, struct probe *probe, struct err *err);

@@ -61,6 +61,37 @@ describe("a script", function()
     assert.is_true(took < 15e9, ("ended after %.1f s"):format(took / 1e9))
   end)
 
+  it("ends two seconds after Ctrl-C if its handler has not come to the end by then, and counts the rest", function()
+    local took
+    local status, child = ended([[
+      local p = bpf.load("tcpclose", { filter = { comm = "tr-client" } })
+      local handled = 0
+      p:on_event(function() handled = handled + 1 os.execute("sleep 0.1") end)
+      local agg = bpf.load("tcpclose", { filter = { comm = "tr-client" } })
+      local count = agg:aggregate { by = "comm" }
+      agg:attach() p:attach()
+      print("ready") io.flush()
+      print(bpf.run())
+      p:detach() agg:detach()
+      print(handled, p:stats().events, p:stats().dropped, count:row("tr-client").count)]], function(c)
+        helper.wait(10, function() return c.stdout():find("ready") end)
+        helper.traffic_facts("-c 200 echo4")
+        took = bpf.now()
+        c.kill("INT")
+        helper.wait(30, c.status)
+        took = bpf.now() - took
+      end)
+    assert.are.equal(0, status, child.stderr())
+    local handled, events, dropped, count = child.stdout():match("interrupted\n(%d+)\t(%d+)\t(%d+)\t(%d+)\n$")
+    assert.are.equal("200", count)
+    assert.are.equal(200, events + dropped)
+    assert.are.equal(handled, events)
+    assert.is_true(dropped + 0 > 100, dropped)
+    assert.is_true(took > 1.9e9 and took < 12e9, ("ended after %.1f s"):format(took / 1e9))
+    assert.is_truthy(child.stderr():find(("probe 'tcpclose': %d events lost, their handler had not come to them "
+      .. "2 s after the end\n"):format(dropped), 1, true), child.stderr())
+  end)
+
   it("is run on by the engine when it leaves something attached", function()
     local status, child = ended("", function(c) c.kill("INT") end)
     assert.are.equal(0, status, child.stderr())
@@ -74,6 +105,14 @@ describe("a script", function()
   it("that is busy outside the loop is ended by Ctrl-C, also inside pcall", function()
     local status, child = ended("while true do pcall(function() while true do end end) end",
       function(c) c.kill("INT") end)
+    assert.are.equal(0, status, child.stderr())
+  end)
+
+  it("that mostly waits for a command is ended by Ctrl-C", function()
+    local status, child = ended("while true do os.execute('sleep 0.2') bpf.run(0) end", function(c)
+      os.execute("sleep 0.05")
+      c.kill("INT")
+    end)
     assert.are.equal(0, status, child.stderr())
   end)
 

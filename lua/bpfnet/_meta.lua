@@ -62,7 +62,7 @@ local bpf = {}
 ---+ missed is what happened.
 ---@class bpf.Stats
 ---@field events integer delivered
----@field dropped integer lost, for the ring was full
+---@field dropped integer lost, for the ring was full, or the handler too slow at the end
 ---@field filtered integer kept out by filter, where, or threshold
 ---@field sampled integer of connections that the sample leaves out
 ---@field limited integer above the rate

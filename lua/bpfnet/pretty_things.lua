@@ -177,7 +177,7 @@ end
 -- What became of a probe's events, as p:stats() says it: those that are 0 are left out, but not of what is lost.
 local STATS = {
   { "events", "delivered" },
-  { "dropped", "LOST: the ring was full" },
+  { "dropped", "LOST: no room in the ring, or no time at the end" },
   { "missed", "LOST: the kernel left them out" },
   { "filtered", "kept out by filter, where or threshold" },
   { "sampled", "of connections that the sample leaves out" },
