@@ -109,6 +109,26 @@ describe("requests to a real service", function()
     assert.is_true(middle > KEPT_MS - 1.5 and middle < KEPT_MS + LATE_MS, "kept for " .. middle .. " ms")
   end)
 
+  test("have the name of who asks in the service map, also of one that the filter leaves out", function()
+    local caller = node:pod { namespace = "other", name = "caller-0",
+      containers = { { name = "app", command = { "sleep", "inf" } } } }
+    local child = helper.start(helper.bpfnet .. " run -v service_map --json --namespace shop")
+    helper.wait(30, function() return child.stderr():find("tcprequest'?: attached") end)
+    for _ = 1, 5 do
+      local _, status = caller:exec("app", { "wget", "-qO-", ("http://%s:%d/64"):format(quick.ip, PROXY) })
+      assert.are.equal(0, status)
+    end
+    os.execute("sleep 0.5")
+    child.kill("INT")
+    assert.are.equal(0, child.wait(), child.stderr())
+    caller:remove()
+    local total = {}
+    for _, row in ipairs(helper.rows(child.stdout())) do
+      if row.span == "total" then total[#total + 1] = { row.from, row.to, row.port, row.requests } end
+    end
+    assert.are.same({ { "other/caller-0", "shop/api-0", PROXY, 5 } }, total)
+  end)
+
   test("go through two sidecars, each with its own delay", function()
     local name = "two-" .. APP
     local spec = services.pod { namespace = "shop", name = name, port = APP, proxy_port = PROXY, delay_ms = 5 }

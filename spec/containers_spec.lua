@@ -107,6 +107,10 @@ describe("real containers", function()
     assert.are.same({ server.containers["istio-proxy"].id, server.uid, true, containers.PROXY },
       { proxy.container_id, proxy.pod_uid, proxy.sidecar, proxy.image })
     assert.are.equal(server.containers.app.cgroup, conns[1].accept_event.cgroup)
+    for p, named in pairs { [server] = to, [client] = "shop/web-0" } do
+      assert.are.same({ named, named }, { pod.name(pod.of_addr(p.ip)), pod.name(pod.of_addr(pod.of(
+        p.containers.app.cgroup).ip)) })
+    end
     client:remove()
   end)
 

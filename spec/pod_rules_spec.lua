@@ -313,6 +313,70 @@ describe("bpfnet.pod", function()
     assert.are.equal("shop/cart-0/b", pod.name(pod.of(d.cgroup)))
   end)
 
+  describe("addresses", function()
+    local function address_of(c)
+      local who = pod.of(c.cgroup)
+      return { who.ip, who.ip and pod.of_addr(who.ip) and pod.name(pod.of_addr(who.ip)) }
+    end
+
+    it("are those that libcni has kept, of all networks, also of pods that come later", function()
+      local first, later = container { uid = pod_world.uid(), name = "cart-0" }, pod_world.uid()
+      local app = container { uid = first.uid, container = "app" }
+      w:cni(first.id, "cni-loopback", "lo", { "127.0.0.1/8", "::1/128" })
+      w:cni(first.id, "k8s-pod-network", "eth0", { "10.1.0.7/24", "fd00::7/64" })
+      start()
+      assert.are.same({ "10.1.0.7", "shop/cart-0" }, address_of(app))
+      assert.are.same({ "10.1.0.7", "shop/cart-0" }, address_of(first))
+      assert.are.equal("shop/cart-0", pod.name(pod.of_addr("fd00::7")))
+      assert.is_nil(pod.of_addr("127.0.0.1"))
+
+      local db = container { uid = later, container = "db", name = "db-0" } -- before its sandbox, as in a list
+      local id = pod_world.id()
+      w:cni(id, "k8s-pod-network", "eth0", { "10.1.0.8/24" })
+      w:cni(id, "storage", "net1", { "192.168.7.8/24" })
+      container { id = id, uid = later, name = "db-0" }
+      run(0.05)
+      assert.are.same({ "10.1.0.8", "shop/db-0" }, address_of(db))
+
+      run(0.6) -- for so long a list of a directory is good
+      local third = pod_world.id()
+      w:cni(third, "other-network", "eth0", { "10.2.0.9/24" })
+      local web = container { id = third, uid = pod_world.uid(), name = "web-0" }
+      run(0.05)
+      assert.are.same({ "10.2.0.9", "shop/web-0" }, address_of(web))
+    end)
+
+    it("are unknown in the host's network, and where a file is empty, cut or foreign", function()
+      local uids, ids = {}, {}
+      for i = 1, 5 do uids[i], ids[i] = pod_world.uid(), pod_world.id() end
+      local path = w:cni(ids[2], "net", "eth0", { "10.1.0.2/24" })
+      local text = helper.read(path)
+      local function write(i, content) w:write(("/var/lib/cni/results/net-%s-eth0"):format(ids[i]), content) end
+      write(3, "")
+      write(4, text:sub(1, -20))
+      write(5, { kind = "cniCacheV1", result = { ips = { 7, { address = 7 }, { address = "" }, { address = "x" } } } })
+      local got = {}
+      for i = 1, 5 do ids[i] = container { id = ids[i], uid = uids[i], name = "pod-" .. i } end
+      start()
+      for i = 1, 5 do got[i] = pod.of(ids[i].cgroup).ip or "none" end
+      assert.are.same({ "none", "10.1.0.2", "none", "none", "none" }, got)
+    end)
+
+    it("are what a source says, where one says something", function()
+      local sink
+      pod.add_source { start = function(_, tell) sink = tell end, stop = function() end }
+      local c = container { uid = pod_world.uid() }
+      w:cni(c.id, "net", "eth0", { "10.1.0.7/24", "fd00::7/64" })
+      start()
+      assert.are.equal("10.1.0.7", pod.of(c.cgroup).ip)
+      sink { pod_uid = c.uid, ip = "10.1.0.9", ips = { "10.1.0.9", "fd00::9" } }
+      assert.are.same({ "10.1.0.9", "shop/cart-0" }, address_of(c))
+      assert.are.equal("shop/cart-0", pod.name(pod.of_addr("fd00::9")))
+      assert.is_nil(pod.of_addr("10.1.0.7"))
+      assert.is_nil(pod.of_addr("fd00::7"))
+    end)
+  end)
+
   describe("sources", function()
     local sink, stopped
 

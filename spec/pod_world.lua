@@ -81,6 +81,18 @@ function world:containerd(id, c, state, namespace)
   })
 end
 
+---What libcni keeps of a network that a sandbox was given; `addresses` with the length of their prefix.
+function world:cni(id, network, interface, addresses)
+  local ips = {}
+  for i, address in ipairs(addresses) do
+    ips[i] = { address = address, gateway = "10.1.0.1", interface = 2, version = address:find(":") and "6" or "4" }
+  end
+  return self:write(("/var/lib/cni/results/%s-%s-%s"):format(network, id, interface), { kind = "cniCacheV1",
+    containerId = id, config = "ewogICJuYW1lIjogIng8==", ifName = interface, networkName = network,
+    cniArgs = { { "K8S_POD_NAMESPACE", "shop" }, { "K8S_POD_NAME", "cart-0" } },
+    result = { cniVersion = "0.4.0", dns = {}, interfaces = { { name = "cni0" } }, ips = ips } })
+end
+
 ---Likewise of CRI-O.
 function world:crio(id, c, driver)
   local a = "io.kubernetes.cri-o."

@@ -157,7 +157,7 @@ function pod.of_event(ev)
   return pod.of(ev.cgroup, ev.task_cgroup, ev.netns, ev.netns_cookie)
 end
 
----The pod with this address, if a source has told of one.
+---The pod with this address: one of this node that the runtime gave it to, or that a source has told of.
 ---@param address string
 ---@return bpfnet.pod.Identity?
 function pod.of_addr(address)

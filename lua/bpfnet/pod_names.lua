@@ -4,6 +4,7 @@
 -- replaced by another one; labels, addresses and owners are what was heard last.
 
 local bundle = require("bpfnet.pod_bundle")
+local cni = require("bpfnet.pod_cni")
 local rules = require("bpfnet.pod_rules")
 local store = require("bpfnet.pod_store")
 
@@ -147,8 +148,8 @@ local function refresh(identity)
     join(identity, pod)
   end
   set_labels(identity, pod and pod.told.labels, fact.labels, told and told.labels)
-  if identity.ip then
-    addresses[identity.ip] = pod and pod.identity or identity
+  for _, ip in ipairs(pod and pod.told.ips or { identity.ip }) do
+    addresses[ip] = pod and pod.identity or identity
   end
 end
 
@@ -168,6 +169,21 @@ local function enter(identity)
   end
 end
 
+-- What a source has told is newer than the file from when the pod was made.
+local function put_addresses(identity, ips)
+  local pod = pod_of(identity)
+  if not pod or pod.told.ip then
+    return
+  end
+  pod.told.ip, pod.told.ips = ips[1], ips
+  fill(pod.identity, { ip = ips[1] })
+  store.changed(pod.identity)
+  for member in pairs(pod.members) do
+    refresh(member)
+    store.changed(member)
+  end
+end
+
 ---Puts what a runtime's files say into an identity.
 ---@param identity bpfnet.pod.Identity
 ---@param found bpfnet.pod.Facts
@@ -176,6 +192,10 @@ function names.put(identity, found)
   fact.labels = found.labels or fact.labels
   fact.named = found.container ~= nil or found.sandbox
   fill(identity, found)
+  local ips = found.sandbox and cni.addresses(identity.container_id)
+  if ips then
+    put_addresses(identity, ips)
+  end
   refresh(identity)
   enter(identity)
 end
@@ -232,11 +252,23 @@ local function told_pod(record)
   return names.pod(uid)
 end
 
+local function forget_addresses(pod)
+  for _, ip in ipairs(pod.told.ips or { pod.identity.ip }) do
+    if addresses[ip] == pod.identity then
+      addresses[ip] = nil
+    end
+  end
+end
+
 local function tell_pod(record)
   local pod = told_pod(record)
+  if record.ip then
+    forget_addresses(pod)
+  end
   for key, value in pairs(record) do
     pod.told[key] = value
   end
+  pod.told.ips = record.ips or not record.ip and pod.told.ips or nil
   fill(pod.identity, record)
   refresh(pod.identity)
   store.changed(pod.identity)
@@ -254,9 +286,7 @@ local function forget_pod(uid, pod)
       aliases[hash] = nil
     end
   end
-  if addresses[pod.identity.ip] == pod.identity then
-    addresses[pod.identity.ip] = nil
-  end
+  forget_addresses(pod)
   store.discard(pod.identity)
 end
 

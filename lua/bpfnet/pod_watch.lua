@@ -6,6 +6,7 @@
 -- What isn't there yet (a process, a file that is being written) is looked for again, a few times.
 
 local cgroup = require("bpfnet.cgroup")
+local cni = require("bpfnet.pod_cni")
 local files = require("bpfnet.pod_files")
 local names = require("bpfnet.pod_names")
 local netns = require("bpfnet.pod_netns")
@@ -337,6 +338,7 @@ end
 function watch.start(roots)
   files.set_roots(roots or files.default_roots())
   oci.reset()
+  cni.reset()
   store.reset()
   names.reset()
   netns.reset(proc.host_netns())

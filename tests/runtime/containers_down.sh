@@ -55,6 +55,16 @@ end_cgroups() { # name
 	[ ${#all[@]} -eq 0 ] || { empty_cgroups "${all[@]}" && remove_cgroups "${all[@]}"; }
 }
 
+# What libcni keeps of pods that were not removed: of the node's network, and of their loopback devices.
+forget_networks() { # network
+	local file id
+	for file in /var/lib/cni/results/"$1"-*-eth0; do
+		[ -e "$file" ] || continue
+		id=${file%-eth0} id=${id##*-}
+		rm -f "$file" "/var/lib/cni/results/cni-loopback-$id-lo"
+	done
+}
+
 fact() { # DIR name
 	sed -n "s/^$2=//p" "$1/node"
 }
@@ -77,6 +87,7 @@ down() { # DIR
 			done
 		fi
 		[ ! -e "$dir/node" ] || end_cgroups "$(fact "$dir" cgroups)" || return
+		forget_networks "${dir##*/}"
 	fi
 	rm -rf --one-file-system "$dir"
 }

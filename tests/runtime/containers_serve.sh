@@ -45,6 +45,7 @@ take_down() {
 	trap '' TERM INT HUP
 	end_cgroups "$own"
 	unmount_below "$dir" "$state"
+	forget_networks "${dir##*/}"
 	[ -z "$whole" ] || { ip link del bpfnet0; rm -rf --one-file-system /run/containerd; }
 	rm -rf --one-file-system "$dir"
 }
@@ -62,7 +63,7 @@ own_system() {
 
 network_config() {
 	cat <<-END
-		{ "cniVersion": "0.4.0", "name": "bpfnet", "plugins": [
+		{ "cniVersion": "0.4.0", "name": "${dir##*/}", "plugins": [
 			{ "type": "bridge", "bridge": "bpfnet0", "isGateway": true, "ipMasq": false,
 			  "ipam": { "type": "host-local", "dataDir": "$dir/root/ipam",
 			            "ranges": [[{ "subnet": "10.89.77.0/24" }]],
