@@ -303,7 +303,7 @@ static void timeouts(void)
 	ask(got + 2, "/hang", (struct http_opts){ .timeout_ns = 300 * MS });
 	run();
 	CHECK_STR(got[0].error, "the server does not answer");
-	CHECK(got[0].done_ns - began >= 200 * MS && got[0].done_ns - began < 800 * MS);
+	CHECK(got[0].done_ns - began >= 200 * MS && got[0].done_ns - began < 2500 * MS);
 	CHECK_STR(got[1].error, "timed out");
 	CHECK_INT(got[1].status, 200);
 	CHECK(got[1].len > 5 && got[1].len < 200);
@@ -378,7 +378,7 @@ static void unanswered(void)
 	ask(got, "", (struct http_opts){ .url = url, .connect_timeout_ns = 300 * MS });
 	run();
 	CHECK_HAS(got->error, "imeout"); /* libcurl has several words for it */
-	CHECK(now_ns() - began >= 300 * MS && now_ns() - began < 2000 * MS);
+	CHECK(now_ns() - began >= 300 * MS && now_ns() - began < 10000 * MS);
 	for (int i = 0; i < 4; i++)
 		close(clients[i]);
 	close(listener);
