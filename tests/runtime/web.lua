@@ -46,8 +46,12 @@ function web.read(path)
   return f:read("a")
 end
 
-local function is_socket(path)
-  return select(2, sh("test -S %s", path)) == 0
+-- The file is there from bind() on, but takes connections only from listen() on: flag __SO_ACCEPTCON.
+local function listens(path)
+  for line in io.lines("/proc/net/unix") do
+    local flags, name = line:match("^%x+: %x+ %x+ (%x+) %x+ %x+ +%d+ (.+)$")
+    if flags == "00010000" and (name == path or name == path:match("[^/]+$")) then return true end
+  end
 end
 
 ---Starts a command in the background and waits for its socket; it ends in 5 minutes by itself at the latest.
@@ -56,7 +60,7 @@ function web.start(command, folder, socket)
   local pid = sh("cd %s && { %s timeout 300 %s >>%s/log 2>&1 </dev/null & echo $!; }", folder, env(), command,
     folder):match("%d+")
   for _ = 1, 200 do
-    if is_socket(socket) then
+    if listens(socket) then
       return { close = function()
         -- its child, the server; timeout goes with it
         os.execute(("kill -KILL $(cat /proc/%s/task/%s/children 2>/dev/null) 2>/dev/null"):format(pid, pid))
