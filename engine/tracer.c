@@ -155,9 +155,12 @@ void tracer_drain(struct tracer *t)
 
 void tracer_drain_last(struct tracer *t)
 {
-	t->leave_ns = now_ns() + TRACER_LAST_NS;
+	uint64_t outer = t->leave_ns; /* of who has called the handler that detaches a probe now */
+
+	if (!outer)
+		t->leave_ns = now_ns() + TRACER_LAST_NS;
 	tracer_drain(t);
-	t->leave_ns = 0;
+	t->leave_ns = outer;
 }
 
 int tracer_add_probe(struct tracer *t, struct probe *probe, struct err *err)
