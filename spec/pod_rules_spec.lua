@@ -344,6 +344,14 @@ describe("bpfnet.pod", function()
       local web = container { id = third, uid = pod_world.uid(), name = "web-0" }
       run(0.05)
       assert.are.same({ "10.2.0.9", "shop/web-0" }, address_of(web))
+
+      -- the kubelet makes another sandbox when the first one has ended
+      local again = pod_world.id()
+      w:cni(again, "k8s-pod-network", "eth0", { "10.1.0.10/24" })
+      container { id = again, uid = first.uid, name = "cart-0" }
+      run(0.05)
+      assert.are.same({ "10.1.0.10", "shop/cart-0" }, address_of(app))
+      assert.is_nil(pod.of_addr("10.1.0.7"))
     end)
 
     it("are unknown in the host's network, and where a file is empty, cut or foreign", function()

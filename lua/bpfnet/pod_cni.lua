@@ -36,7 +36,7 @@ local function learn(directory)
   for _, name in ipairs(files.list(directory)) do
     local network, interface = name:match("^(.+%-)" .. ID .. "(%-.+)$")
     local shape = network and interface ~= "-lo" and (network .. "%s" .. interface)
-    if shape and not known[shape] and not network:find("%", 1, true) then
+    if shape and not known[shape] and not name:find("%", 1, true) then
       add_shape(shape)
     end
   end

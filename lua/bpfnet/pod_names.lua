@@ -13,7 +13,7 @@ local names = {}
 local NAMED = { "container", "name", "namespace", "pod_uid" } -- once known, they stay
 local TOLD = { "ip", "owner", "annotations", "image" } -- what was heard last
 
-local pods -- uid -> { identity =, members = { [identity] = true }, told = record }
+local pods -- uid -> { identity =, members = { [identity] = true }, told = record, ip_of_file = bool }
 local containers -- id -> record that a source gave
 local aliases -- uid of a pod from a file, as its cgroup has it -> uid in the API
 local addresses -- ip -> identity
@@ -169,13 +169,22 @@ local function enter(identity)
   end
 end
 
--- What a source has told is newer than the file from when the pod was made.
+local function forget_addresses(pod)
+  for _, ip in ipairs(pod.told.ips or { pod.identity.ip }) do
+    if addresses[ip] == pod.identity then
+      addresses[ip] = nil
+    end
+  end
+end
+
+-- What a source has told is newer than the file from when the sandbox was made. A pod may get another sandbox.
 local function put_addresses(identity, ips)
   local pod = pod_of(identity)
-  if not pod or pod.told.ip then
+  if not pod or pod.told.ip and not pod.ip_of_file then
     return
   end
-  pod.told.ip, pod.told.ips = ips[1], ips
+  forget_addresses(pod)
+  pod.told.ip, pod.told.ips, pod.ip_of_file = ips[1], ips, true
   fill(pod.identity, { ip = ips[1] })
   store.changed(pod.identity)
   for member in pairs(pod.members) do
@@ -252,18 +261,11 @@ local function told_pod(record)
   return names.pod(uid)
 end
 
-local function forget_addresses(pod)
-  for _, ip in ipairs(pod.told.ips or { pod.identity.ip }) do
-    if addresses[ip] == pod.identity then
-      addresses[ip] = nil
-    end
-  end
-end
-
 local function tell_pod(record)
   local pod = told_pod(record)
   if record.ip then
     forget_addresses(pod)
+    pod.ip_of_file = false
   end
   for key, value in pairs(record) do
     pod.told[key] = value
