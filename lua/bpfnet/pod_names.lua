@@ -177,19 +177,47 @@ local function forget_addresses(pod)
   end
 end
 
--- What a source has told is newer than the file from when the sandbox was made. A pod may get another sandbox.
-local function put_addresses(identity, ips)
-  local pod = pod_of(identity)
-  if not pod or pod.told.ip and not pod.ip_of_file then
-    return
+-- The pod that a record of a source is about, with the uid that its cgroup has if it comes from a file.
+local function told_pod(record)
+  local hash = record.annotations and record.annotations["kubernetes.io/config.hash"]
+  local uid = record.pod_uid
+  if hash and hash ~= uid and not aliases[hash] then
+    local before = pods[hash]
+    aliases[hash] = uid
+    if before then
+      pods[uid], pods[hash] = before, nil
+      before.identity.pod_uid = uid
+    end
   end
-  forget_addresses(pod)
-  pod.told.ip, pod.told.ips, pod.ip_of_file = ips[1], ips, true
-  fill(pod.identity, { ip = ips[1] })
+  return names.pod(uid)
+end
+
+local function tell_pod(record)
+  local pod = told_pod(record)
+  if record.ip then
+    forget_addresses(pod)
+    pod.ip_of_file = false
+  end
+  for key, value in pairs(record) do
+    pod.told[key] = value
+  end
+  pod.told.ips = record.ips or not record.ip and pod.told.ips or nil
+  fill(pod.identity, record)
+  refresh(pod.identity)
   store.changed(pod.identity)
   for member in pairs(pod.members) do
     refresh(member)
+    names.judge(member)
     store.changed(member)
+  end
+end
+
+-- What a source has told is newer than the file from when the sandbox was made. A pod may get another sandbox.
+local function put_addresses(identity, ips)
+  local pod = pod_of(identity)
+  if pod and (pod.ip_of_file or not pod.told.ip) then
+    tell_pod({ pod_uid = identity.pod_uid, ip = ips[1], ips = ips })
+    pod.ip_of_file = true
   end
 end
 
@@ -243,41 +271,6 @@ function names.put_proc(identity, found)
   names.judge(identity)
   if identity.sidecar ~= before or identity.why ~= why then
     store.changed(identity)
-  end
-end
-
--- The pod that a record of a source is about, with the uid that its cgroup has if it comes from a file.
-local function told_pod(record)
-  local hash = record.annotations and record.annotations["kubernetes.io/config.hash"]
-  local uid = record.pod_uid
-  if hash and hash ~= uid and not aliases[hash] then
-    local before = pods[hash]
-    aliases[hash] = uid
-    if before then
-      pods[uid], pods[hash] = before, nil
-      before.identity.pod_uid = uid
-    end
-  end
-  return names.pod(uid)
-end
-
-local function tell_pod(record)
-  local pod = told_pod(record)
-  if record.ip then
-    forget_addresses(pod)
-    pod.ip_of_file = false
-  end
-  for key, value in pairs(record) do
-    pod.told[key] = value
-  end
-  pod.told.ips = record.ips or not record.ip and pod.told.ips or nil
-  fill(pod.identity, record)
-  refresh(pod.identity)
-  store.changed(pod.identity)
-  for member in pairs(pod.members) do
-    refresh(member)
-    names.judge(member)
-    store.changed(member)
   end
 end
 
